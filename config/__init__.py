@@ -1,0 +1,1 @@
+"""What can be tuned: settings, the tools' policies, logging."""

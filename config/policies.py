@@ -1,0 +1,59 @@
+"""Reads `tools.toml` and puts it over the policies that tools state in code."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config.settings import Settings
+from salesboost.errors import ConfigurationError
+from salesboost.policy import ToolPolicy
+
+
+def read_overrides(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the policy fields of each tool that *path* names.
+
+    Raises:
+        ConfigurationError: The file is missing, is no TOML, or holds something else than tables of policy fields.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigurationError(f"the tools file {path} cannot be read: {exc}; set SALESBOOST_TOOLS_FILE") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{path} is no TOML: {exc}") from exc
+    for tool, fields in tables.items():
+        if not isinstance(fields, dict):
+            raise ConfigurationError(f"{path}: {tool} must be a table of policy fields, got {fields!r}")
+        apply(ToolPolicy(), tool, fields, path)
+    return tables
+
+
+def apply(policy: ToolPolicy, tool: str, fields: dict[str, Any], path: Path) -> ToolPolicy:
+    """Return *policy* with *fields* put over it.
+
+    Raises:
+        ConfigurationError: A field is unknown or out of bounds.
+    """
+    try:
+        return policy.overridden(fields)
+    except ValidationError as exc:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'policy'}: {e['msg']}" for e in exc.errors())
+        raise ConfigurationError(f"{path}: [{tool}] {wrong}") from exc
+
+
+def in_force(policy: ToolPolicy, settings: Settings) -> ToolPolicy:
+    """Return *policy* as the fleet's switches leave it."""
+    changes: dict[str, Any] = {}
+    if not settings.tool_rate_limit_enabled:
+        changes |= {"limit": None, "limit_keys": (), "strict": False}
+    if not settings.tool_cache_enabled:
+        changes |= {"cache_ttl": 0.0}
+    if not settings.tool_retry_enabled:
+        changes |= {"retries": 0}
+    elif policy.retries is None:
+        changes |= {"retries": settings.tool_retry_max_attempts - 1}
+    return policy.model_copy(update=changes)

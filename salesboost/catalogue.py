@@ -1,0 +1,37 @@
+"""The tools that workers published, as a client remembers them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from salesboost.models import ToolInfo
+
+FRESH = 10.0
+"""Seconds for which a client trusts what it remembers; a new version's cache key follows within it."""
+
+
+class Catalogue:
+    """Remembers the catalogue for `FRESH` seconds. Does no I/O itself: its owner fetches."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, ToolInfo] = {}
+        self._until = 0.0
+
+    @property
+    def stale(self) -> bool:
+        """True when it is time to fetch."""
+        return time.monotonic() >= self._until
+
+    def update(self, published: Mapping[str, bytes]) -> None:
+        """Remember what was fetched."""
+        self._tools = {name: ToolInfo.model_validate_json(value) for name, value in published.items()}
+        self._until = time.monotonic() + FRESH
+
+    def get(self, name: str) -> ToolInfo | None:
+        """Return one tool, None when nobody published it."""
+        return self._tools.get(name)
+
+    def tools(self) -> list[ToolInfo]:
+        """Return all tools by name."""
+        return [self._tools[name] for name in sorted(self._tools)]

@@ -1,0 +1,1 @@
+"""One file a tool; each is found by being here."""

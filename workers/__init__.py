@@ -1,0 +1,1 @@
+"""Who runs the jobs: the Celery app, the life cycle of processes, and the loops beside them."""

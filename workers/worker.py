@@ -1,0 +1,97 @@
+"""Starts one Celery worker that serves the tools."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, Literal
+
+# SIGTERM, which every supervisor sends, must take the soft way: let attempts finish for a while, then give them back.
+# Celery reads the variable when it is imported.
+os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+
+import structlog
+from celery import signals
+
+from config import logs
+from config.settings import Settings
+from salesboost.errors import ConfigurationError
+from scheduler.checks import check_servers
+from tasks.engine import Engine
+from tasks.registry import Registry
+from workers.app import add_tools, create_app, queues
+from workers.main_process import MainProcess
+
+log = structlog.get_logger(__name__)
+
+Pool = Literal["prefork", "threads", "solo"]
+
+
+def run_worker(
+    settings: Settings,
+    *,
+    queue_names: Sequence[str] = (),
+    concurrency: int | None = None,
+    pool: Pool = "prefork",
+    tool_modules: Sequence[str] = (),
+) -> int:
+    """Run a worker until it is told to stop and return its exit code.
+
+    Args:
+        settings: The settings in force.
+        queue_names: Queues to serve; all that the tools name when empty.
+        concurrency: Attempts at a time; the number of processors for processes, 32 for threads, when None.
+        pool: ``prefork`` for processes, ``threads`` for tools that wait on others.
+        tool_modules: Further modules with tools.
+
+    Raises:
+        ConfigurationError: `check_servers` or the discovery of tools finds an error; nothing was started.
+    """
+    logs.configure(settings)
+    registry = Registry.discover(settings, tool_modules)
+    wrong = [finding for finding in check_servers(settings) if finding.level == "error"]
+    if wrong:
+        raise ConfigurationError("; ".join(f"{finding.about}: {finding.message}" for finding in wrong))
+    names = list(queue_names) or registry.queues()
+    size = concurrency or (32 if pool == "threads" else os.cpu_count() or 1)
+    engine = Engine(registry, settings, threads=pool == "threads")
+    app = create_app(settings)
+    app.conf.task_queues = queues(settings, names)
+    add_tools(app, engine)
+    main = MainProcess(settings, registry, queues=names, pool=pool, concurrency=size)
+    app.salesboost = main  # type: ignore[attr-defined]
+    main.introduce()
+    _connect(settings, main)
+    worker = app.Worker(
+        pool=pool,
+        concurrency=size,
+        hostname=f"salesboost-{os.getpid()}@{socket.gethostname()}",
+        quiet=True,
+        loglevel="WARNING",
+        optimization="fair",
+        without_gossip=True,
+        without_mingle=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _connect(settings: Settings, main: MainProcess) -> None:
+    def ready(**_: Any) -> None:
+        main.start()
+        log.info("worker_ready", worker=main.name, tools=main.registry.names())
+
+    def stopping(**_: Any) -> None:
+        main.stopping = True
+
+    def stopped(**_: Any) -> None:
+        main.stop()
+
+    def set_up_logging(**_: Any) -> None:
+        logs.configure(settings)
+
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    signals.worker_shutdown.connect(stopped, weak=False)
+    signals.setup_logging.connect(set_up_logging, weak=False)
