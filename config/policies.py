@@ -6,11 +6,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.settings import Settings
 from salesboost.errors import ConfigurationError
 from salesboost.policy import ToolPolicy
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tools: list[str] = Field(min_length=1)
 
 
 def read_overrides(path: Path) -> dict[str, dict[str, Any]]:
@@ -19,17 +25,36 @@ def read_overrides(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigurationError: The file is missing, is no TOML, or holds something else than tables of policy fields.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigurationError(f"the tools file {path} cannot be read: {exc}; set SALESBOOST_TOOLS_FILE") from exc
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigurationError(f"{path} is no TOML: {exc}") from exc
+    tables = _read(path, "SALESBOOST_TOOLS_FILE")
     for tool, fields in tables.items():
-        if not isinstance(fields, dict):
-            raise ConfigurationError(f"{path}: {tool} must be a table of policy fields, got {fields!r}")
         apply(ToolPolicy(), tool, fields, path)
     return tables
+
+
+def read_groups(path: Path) -> dict[str, list[str]]:
+    """Return the tools of each group that *path* names.
+
+    Raises:
+        ConfigurationError: The file is missing, is no TOML, or a group is no table with a list of tools.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, table in _read(path, "SALESBOOST_GROUPS_FILE").items():
+        try:
+            groups[name] = _Group.model_validate(table).tools
+        except ValidationError as exc:
+            raise ConfigurationError(
+                f'{path}: [{name}] must hold tools = ["name", …] and nothing else, got {table!r}'
+            ) from exc
+    return groups
+
+
+def _read(path: Path, variable: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read: {exc}; set {variable}") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{path} is no TOML: {exc}") from exc
 
 
 def apply(policy: ToolPolicy, tool: str, fields: dict[str, Any], path: Path) -> ToolPolicy:
@@ -39,8 +64,10 @@ def apply(policy: ToolPolicy, tool: str, fields: dict[str, Any], path: Path) -> 
         ConfigurationError: A field is unknown or out of bounds.
     """
     try:
-        return policy.overridden(fields)
-    except ValidationError as exc:
+        return policy.overridden(dict(fields))
+    except (TypeError, ValueError) as exc:
+        if not isinstance(exc, ValidationError):
+            raise ConfigurationError(f"{path}: {tool} must be a table of policy fields, got {fields!r}") from exc
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'policy'}: {e['msg']}" for e in exc.errors())
         raise ConfigurationError(f"{path}: [{tool}] {wrong}") from exc
 

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from salesboost import locate
 from salesboost.errors import ConfigurationError
@@ -46,6 +51,7 @@ class Settings(BaseSettings):
         data_dir: Folder with the price book and the exchange rates.
         crm_url: SQLAlchemy URL of the CRM's database; a SQLite file in `home` when None.
         tools_file: The tools' policies.
+        groups_file: The tool groups that routing chooses from.
         lease: Seconds an attempt may be silent before it counts as lost; it is renewed every third of it.
         retention: Seconds a settled job is kept, which is also how long its idempotency key holds.
         max_payload: Bytes of JSON that a call may carry.
@@ -76,6 +82,7 @@ class Settings(BaseSettings):
     data_dir: Path = ROOT / "examples" / "data"
     crm_url: str | None = None
     tools_file: Path = ROOT / "config" / "tools.toml"
+    groups_file: Path = ROOT / "config" / "groups.toml"
     lease: Annotated[float, Field(ge=1, le=3600)] = 10.0
     retention: Annotated[float, Field(ge=1, le=90 * 86_400)] = 86_400.0
     max_payload: Bytes = 64 * 1024
@@ -155,13 +162,10 @@ def load() -> Settings:
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields} | OUTSIDE
     known |= {name.upper() for name in Settings.model_fields if name.startswith("tool_")}
-    unknown = [
-        name for name in os.environ if name.startswith((PREFIX, *SWITCH_GROUPS)) and name.upper() not in known
-    ]
+    unknown = [name for name in os.environ if name.startswith((PREFIX, *SWITCH_GROUPS)) and name.upper() not in known]
     if unknown:
         raise ConfigurationError(
-            f"unknown settings in the environment: {', '.join(sorted(unknown))}; known are "
-            f"{', '.join(sorted(known))}"
+            f"unknown settings in the environment: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
         )
     try:
         return Settings()

@@ -83,13 +83,23 @@ def prepare(
     """
     wrong = (
         ("tool", tool, "a tool's name", bool(tool) and "\0" not in tool),
-        ("caller_role", caller_role, "a role's name without white space", bool(caller_role) and not any(map(str.isspace, caller_role))),
+        (
+            "caller_role",
+            caller_role,
+            "a role's name without white space",
+            bool(caller_role) and not any(map(str.isspace, caller_role)),
+        ),
         ("tenant", tenant, "a tenant's name", bool(tenant) and "\0" not in tenant),
         ("priority", priority, "0 to 9; 9 runs first", type(priority) is int and 0 <= priority <= 9),
         ("deadline", deadline, "seconds from now, above 0", deadline is None or deadline > 0),
         ("max_wait", max_wait, "seconds, 0 or more", max_wait is None or max_wait >= 0),
         ("on_limit", on_limit, "'wait' or 'raise'", on_limit in ("wait", "raise")),
-        ("tool_call_id", tool_call_id, "1 to 256 characters", tool_call_id is None or 1 <= len(tool_call_id) <= 256),
+        (
+            "tool_call_id",
+            tool_call_id,
+            "1 to 256 characters",
+            tool_call_id is None or 1 <= len(tool_call_id) <= 256,
+        ),
     )
     for name, value, allowed, fits in wrong:
         if not fits:
@@ -121,8 +131,7 @@ def read_submit(reply: Sequence[Any], submission: wire.Submission) -> Outcome:
     if kind == "joined":
         return Accepted(job_id, JobState(wire.text(reply[2])))
     if kind == "waiting":
-        before, micros = int(reply[2]), int(reply[3])
-        return Accepted(job_id, JobState.WAITING, max(before, 0), micros / 1e6)
+        return Accepted(job_id, JobState.WAITING, max(int(reply[2]), 0), int(reply[3]) / 1e6)
     return Accepted(job_id, JobState(kind))
 
 
@@ -205,7 +214,14 @@ def may_be_cached(info: ToolInfo | None, role: str) -> bool:
 def cache_key(namespace: str, submission: wire.Submission, info: ToolInfo) -> str:
     """Return the key under which the result of *submission* would be cached."""
     payload = wire.with_defaults(orjson.loads(submission.payload), info.input_schema)
-    return wire.cache_key(namespace, info.name, info.version, wire.canonical(payload), submission.tenant)
+    return wire.cache_key(
+        namespace,
+        info.name,
+        info.version,
+        wire.canonical(payload),
+        tenant=submission.tenant,
+        role=submission.role,
+    )
 
 
 def explanation(state: str, outlook: Sequence[Any]) -> Explanation:

@@ -10,13 +10,15 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from salesboost import calls, locate, wire
+from salesboost import calls, locate, statistics, wire
 from salesboost.calls import CallSpec, OnLimit
 from salesboost.catalogue import Catalogue
 from salesboost.errors import CallError, InputInvalid, JobNotFound, ResultTimeout
 from salesboost.handle import JobHandle
 from salesboost.inbox import Inbox
 from salesboost.models import Explanation, JobEvent, JobState, ToolInfo, ToolResult
+from salesboost.routing import Router
+from salesboost.statistics import ToolStatistics
 from salesboost.store import CacheStore, StateStore
 
 
@@ -50,9 +52,10 @@ class ToolClient:
         self.result_timeout = result_timeout
         self._state = StateStore(locate.state_url(url), namespace=namespace, timeout=timeout)
         found = locate.cache_url(cache_url)
-        self._cache = CacheStore(found) if found else None
+        self._cache = CacheStore(found, namespace=namespace) if found else None
         self._inbox = Inbox(self._state)
         self._catalogue = Catalogue()
+        self.routing = Router(self._state)
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +175,9 @@ class ToolClient:
             handle.known.unwrap()
         return handle
 
-    def submit_many(self, specs: Iterable[CallSpec], *, caller_role: str, on_limit: OnLimit = "wait") -> list[JobHandle]:
+    def submit_many(
+        self, specs: Iterable[CallSpec], *, caller_role: str, on_limit: OnLimit = "wait"
+    ) -> list[JobHandle]:
         """Hand over many calls in few round trips; handles in input order.
 
         A call that is refused does not harm the others: its handle's result says why.
@@ -241,7 +246,9 @@ class ToolClient:
         for job_id in jobs:
             self._inbox.want(job_id)
         try:
-            for job_id, reply in zip(jobs, self._state.call_many("read_job", [(j, inbox, 0, 0) for j in jobs]), strict=True):
+            for job_id, reply in zip(
+                jobs, self._state.call_many("read_job", [(j, inbox, 0, 0) for j in jobs]), strict=True
+            ):
                 if not reply or wire.record(reply[0])["settled"]:
                     result = self._result(job_id, wire.record(reply[0]) if reply else {}, "", seconds)
                     for handle in open_handles.pop(job_id):
@@ -260,6 +267,16 @@ class ToolClient:
         """Return the tools that workers have published, by name."""
         self._catalogue.update(self._state.catalogue())
         return self._catalogue.tools()
+
+    def statistics(self) -> dict[str, ToolStatistics]:
+        """Return what has become of each published tool's calls, by name."""
+        names = [info.name for info in self.tools()]
+        cached = self._cache.counts() if self._cache else {}
+        fields = self._state.statistics(names)
+        return {
+            name: statistics.read(name, found, cached.get(f"{name}:hits", 0))
+            for name, found in zip(names, fields, strict=True)
+        }
 
     def handle(self, job_id: str) -> JobHandle:
         """Return a handle of a job by its id.
@@ -306,7 +323,7 @@ class ToolClient:
     def _read(
         self, job_id: str, *, inbox: str = "", history: bool = False, explain: bool = False
     ) -> tuple[dict[str, str], list[JobEvent], Explanation]:
-        reply = self._state.call("read_job", job_id, inbox, int(history), int(explain)) if job_id else []
+        reply: Any = self._state.call("read_job", job_id, inbox, int(history), int(explain)) if job_id else []
         if not reply:
             raise _no_job(job_id)
         record = wire.record(reply[0])
@@ -334,15 +351,13 @@ class ToolClient:
         replies = iter(self._state.call_many("submit_job", [s.arguments() for s in misses]))
         handles: list[JobHandle] = []
         for submission, hit in zip(submissions, hits, strict=True):
-            job_id = ""
-            if hit is None:
+            job_id, known = "", hit
+            if known is None:
                 outcome = calls.read_submit(next(replies), submission)
                 job_id = outcome.job_id
-                hit = outcome.result if isinstance(outcome, calls.Answered) else None
+                known = outcome.result if isinstance(outcome, calls.Answered) else None
             handles.append(
-                JobHandle(
-                    self, tool=submission.tool, tool_call_id=submission.tool_call_id, job_id=job_id, known=hit
-                )
+                JobHandle(self, tool=submission.tool, tool_call_id=submission.tool_call_id, job_id=job_id, known=known)
             )
         return handles
 
@@ -357,7 +372,7 @@ class ToolClient:
             info = self._catalogue.get(submission.tool)
             if info and calls.may_be_cached(info, submission.role):
                 keys[place] = calls.cache_key(self.namespace, submission, info), info
-        values = self._cache.get_many([key for key, _ in keys.values()])
+        values = self._cache.get_many([(info.name, key) for key, info in keys.values()])
         for (place, (_, info)), value in zip(keys.items(), values, strict=True):
             if value is not None:
                 hits[place] = calls.cached(submissions[place], info, value)

@@ -34,9 +34,7 @@ class ToolFault(Exception):
     retryable: ClassVar[bool] = False
     default_no_effect: ClassVar[bool] = False
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, no_effect: bool | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, no_effect: bool | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.no_effect = self.default_no_effect if no_effect is None else no_effect

@@ -21,7 +21,13 @@ class JobHandle:
     """
 
     def __init__(
-        self, client: ToolClient, *, tool: str, tool_call_id: str, job_id: str, known: ToolResult | None = None
+        self,
+        client: ToolClient,
+        *,
+        tool: str,
+        tool_call_id: str,
+        job_id: str,
+        known: ToolResult | None = None,
     ) -> None:
         self._client = client
         self._known = known
@@ -56,8 +62,7 @@ class JobHandle:
             JobNotFound: Its retention is over.
         """
         if self._known is None:
-            for _, self._known in self._client.as_completed([self], timeout=timeout):
-                pass
+            self._known = next(iter(self._client.as_completed([self], timeout=timeout)))[1]
         assert self._known is not None
         return self._known
 

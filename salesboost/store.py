@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -16,6 +18,8 @@ from redis.retry import Retry
 
 from salesboost import wire
 from salesboost.errors import SalesBoostError, ToolUnavailable
+
+T = TypeVar("T")
 
 PIPELINE = 500
 """Calls sent in one pipeline: enough to hide the round trip, few enough not to hold up other clients."""
@@ -74,7 +78,7 @@ class StateStore:
         return self._redis
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
+    def _translating(self) -> Generator[None]:
         try:
             yield
         except redis.RedisError as exc:
@@ -87,7 +91,7 @@ class StateStore:
             ToolUnavailable: The server is away, full, or has no functions.
         """
         with self._translating():
-            return cast(Any, self._redis.fcall(wire.function(operation), 1, self._root, *cast(Any, args)))
+            return self._redis.fcall(wire.function(operation), 1, self._root, *cast(Any, args))
 
     def call_many(self, operation: str, calls: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Run one function for each argument list, in pipelines; replies in the same order."""
@@ -116,6 +120,27 @@ class StateStore:
             found = cast(Any, self._redis.hgetall(wire.catalogue_key(self.namespace)))
         return {wire.text(name): value for name, value in found.items()}
 
+    def group(self, name: str) -> tuple[list[str], dict[str, str]]:
+        """Return the tools of a group and the fields of its ``bandit`` hash; no tools when it is unknown."""
+        with self._translating():
+            tools = cast(bytes | None, self._redis.hget(f"{self._root}:group:{name}", "tools"))
+            fields = cast(dict[bytes, bytes], self._redis.hgetall(f"{self._root}:bandit:{name}"))
+        return wire.text(tools or "").split(), {wire.text(k): wire.text(v) for k, v in fields.items()}
+
+    def forget_group(self, name: str) -> None:
+        """Delete the ``bandit`` hash of a group."""
+        with self._translating():
+            self._redis.delete(f"{self._root}:bandit:{name}")
+
+    def statistics(self, tools: Sequence[str]) -> list[dict[str, str]]:
+        """Return the fields of each tool's ``stats`` hash."""
+        with self._translating():
+            pipeline = self._redis.pipeline(transaction=False)
+            for tool in tools:
+                pipeline.hgetall(wire.statistics_key(self.namespace, tool))
+            found = cast(list[dict[bytes, bytes]], pipeline.execute())
+        return [{wire.text(name): wire.text(value) for name, value in fields.items()} for fields in found]
+
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
@@ -124,39 +149,75 @@ class StateStore:
 class CacheStore:
     """Reads and writes cached results; a cache that is away costs its calls nothing but their hits.
 
-    After a failure the cache is left alone for `pause` seconds, so that its time-outs stay off the path.
+    After a failure the cache is left alone for `pause` seconds, so that its time-outs stay off the path. Hits and
+    misses are counted here and travel with the next look-up, or on `close`.
     """
 
     pause = 2.0
 
-    def __init__(self, url: str, *, timeout: float = 0.25) -> None:
+    def __init__(self, url: str, *, namespace: str = wire.DEFAULT_NAMESPACE, timeout: float = 0.25) -> None:
         self.url = url
-        self._redis = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(ExponentialWithJitterBackoff(), 0))
+        self._counts_key = wire.cache_counts_key(namespace)
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(ExponentialWithJitterBackoff(), 0),
+        )
         self._away_until = 0.0
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
 
-    def get(self, key: str) -> bytes | None:
-        """Return the value of *key*, None when there is none or the server is away."""
-        return cast(bytes | None, self._run(self._redis.get, key))
-
-    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the value of each key, None where there is none."""
+    def get_many(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        """Return the value of each (tool, key), None where there is none or the server is away."""
         if not keys:
             return []
-        return cast(list[bytes | None], self._run(self._redis.mget, keys)) or [None] * len(keys)
+
+        def look_up() -> list[bytes | None]:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.mget([key for _, key in keys])
+            self._add_counts(pipeline)
+            return cast(list[bytes | None], pipeline.execute()[0])
+
+        none: list[bytes | None] = [None] * len(keys)
+        values = self._run(look_up) or none
+        with self._lock:
+            for (tool, _), value in zip(keys, values, strict=True):
+                self._counts[f"{tool}:misses" if value is None else f"{tool}:hits"] += 1
+        return values
 
     def set(self, key: str, value: bytes, ttl: float) -> None:
         """Keep *value* under *key* for *ttl* seconds."""
         self._run(lambda: self._redis.set(key, value, px=max(1, int(ttl * 1000))))
 
-    def _run(self, command: Any, *args: Any) -> Any:
+    def counts(self) -> dict[str, int]:
+        """Return ``<tool>:hits`` and ``<tool>:misses`` of the whole fleet; empty when the server is away."""
+        self._flush()
+        found = self._run(lambda: self._redis.hgetall(self._counts_key)) or {}
+        return {wire.text(name): int(count) for name, count in cast(dict[bytes, bytes], found).items()}
+
+    def close(self) -> None:
+        """Send the counts that are left and close the connections."""
+        self._flush()
+        self._redis.close()
+
+    def _add_counts(self, pipeline: Any) -> None:
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        for name, count in counts.items():
+            pipeline.hincrby(self._counts_key, name, count)
+
+    def _flush(self) -> None:
+        if self._counts:
+            pipeline = self._redis.pipeline(transaction=False)
+            self._add_counts(pipeline)
+            self._run(pipeline.execute)
+
+    def _run(self, command: Callable[[], T]) -> T | None:
         if time.monotonic() < self._away_until:
             return None
         try:
-            return command(*args)
+            return command()
         except redis.RedisError:
             self._away_until = time.monotonic() + self.pause
             return None
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._redis.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from salesboost.context import Effect, ToolContext
 from salesboost.errors import OutcomeUnknown
@@ -42,7 +42,7 @@ class LocalEffect(Effect):
         self.done = state == "done"
         self.receipt = receipt
 
-    def __enter__(self) -> LocalEffect:
+    def __enter__(self) -> Self:
         if self._fences.get(self.key, ("", None))[0] == "begun":
             raise OutcomeUnknown(f"effect {self.key!r} was begun by an earlier attempt and never confirmed")
         if not self.done:

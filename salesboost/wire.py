@@ -105,10 +105,24 @@ def with_defaults(payload: Mapping[str, Any], schema: Mapping[str, Any]) -> dict
     return {**defaults, **payload}
 
 
-def cache_key(namespace: str, tool: str, version: str, payload: bytes, scope: str = "") -> str:
-    """Return the key of a result in the cache."""
-    digest = hashlib.blake2b(payload, digest_size=20, salt=b"salesboost").hexdigest()
-    return f"{root(namespace)}:cache:{tool}:{version}:{scope}:{digest}"
+def cache_key(namespace: str, tool: str, version: str, payload: bytes, *, tenant: str, role: str) -> str:
+    """Return the key of a result in the cache.
+
+    Tenant and role are part of it: a tool may answer by who asks, and nobody must read another's result.
+    """
+    text = b"\0".join((tenant.encode(), role.encode(), payload))
+    digest = hashlib.blake2b(text, digest_size=20, salt=b"salesboost").hexdigest()
+    return f"{root(namespace)}:cache:{tool}:{version}:{digest}"
+
+
+def cache_counts_key(namespace: str) -> str:
+    """Return the hash, on the cache server, of hits and misses by tool."""
+    return f"{root(namespace)}:cachecounts"
+
+
+def statistics_key(namespace: str, tool: str) -> str:
+    """Return the hash of a tool's gauges, totals and histograms."""
+    return f"{root(namespace)}:stats:{tool}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import redis
 
@@ -49,7 +49,11 @@ def check_servers(settings: Settings) -> Iterator[Finding]:
     yield from _check_version("state server", facts)
     policy = facts.config.get("maxmemory-policy")
     if policy is None:
-        yield Finding("warning", "eviction", "the state server does not tell its maxmemory-policy; it must be noeviction")
+        yield Finding(
+            "warning",
+            "eviction",
+            "the state server does not tell its maxmemory-policy; it must be noeviction",
+        )
     elif policy != "noeviction" and facts.config.get("maxmemory") != "0":
         yield Finding(
             "error",
@@ -65,8 +69,8 @@ def check_servers(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "error",
             "persistence",
-            f"the state server at {state_url} has appendonly {facts.config['appendonly']} and would lose every job in a "
-            "restart: set appendonly yes",
+            f"the state server at {state_url} has appendonly {facts.config['appendonly']} and would lose every job in "
+            "a restart: set appendonly yes",
         )
     else:
         yield Finding("ok", "persistence", "the state server keeps an append-only file")
@@ -80,8 +84,10 @@ def _check_cache(settings: Settings, state_url: str) -> Iterator[Finding]:
         return
     if cache_url == state_url:
         yield Finding(
-            "error", "cache server", f"the cache and the state server are both {cache_url}: use two servers, so that a "
-            "full cache cannot stop the ledger"
+            "error",
+            "cache server",
+            f"the cache and the state server are both {cache_url}: use two servers, so that a "
+            "full cache cannot stop the ledger",
         )
         return
     facts = _ask(cache_url)
@@ -94,7 +100,8 @@ def _check_cache(settings: Settings, state_url: str) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "cache server",
-            f"maxmemory {facts.config.get('maxmemory')} with {policy}: bound it and evict (allkeys-lru), or it will fill up",
+            f"maxmemory {facts.config.get('maxmemory')} with {policy}: bound it and "
+            "evict (allkeys-lru), or it will fill up",
         )
 
 
@@ -108,7 +115,7 @@ class _Facts:
 def _ask(url: str) -> _Facts | Finding:
     server = connect(url, timeout=PATIENCE)
     try:
-        info = cast(dict[str, Any], server.info("server"))
+        info = server.info("server")
         name = "valkey" if "valkey_version" in info else "redis"
         text = str(info.get("valkey_version") or info["redis_version"])
         config: dict[str, str] = {}
@@ -119,7 +126,11 @@ def _ask(url: str) -> _Facts | Finding:
                 continue  # managed servers forbid CONFIG: reported as a warning by the caller
         return _Facts(name, tuple(int(part) for part in re.findall(r"\d+", text)[:3]), config)
     except redis.RedisError as exc:
-        return Finding("error", "", f"the server at {url} did not answer ({type(exc).__name__}: {exc}); start it, or set its URL")
+        return Finding(
+            "error",
+            "",
+            f"the server at {url} did not answer ({type(exc).__name__}: {exc}); start it, or set its URL",
+        )
     finally:
         server.close()
 

@@ -1,8 +1,9 @@
 """What workers publish about themselves: the tools they serve and that they are alive.
 
-Keys: ``catalogue`` (HASH, name -> ToolInfo JSON), ``tool:<name>`` (HASH, the policy as functions read it), ``tools`` (SET),
-``fleet`` (HASH, switches), all permanent and rewritten by every worker that starts; ``worker:<name>`` (HASH, TTL
-`WORKER_TTL`) and ``workers`` (ZSET, name -> last heartbeat in microseconds of the server's clock).
+Keys: ``catalogue`` (HASH, name -> ToolInfo JSON), ``tool:<name>`` (HASH, the policy as functions read it), ``tools``
+(SET), ``fleet`` (HASH, switches), ``group:<name>`` (HASH, tools and switches of a routing group), all permanent and
+rewritten by every worker that starts; ``worker:<name>`` (HASH, TTL `WORKER_TTL`) and ``workers`` (ZSET, name -> second
+of its last heartbeat by the server's clock).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, cast
 import orjson
 import redis
 
+from config import policies
 from config.settings import Settings
 from salesboost import wire
 from salesboost.models import ToolInfo
@@ -33,6 +35,15 @@ def publish(server: redis.Redis, tools: Iterable[tuple[ToolInfo, ToolPolicy]], s
         pipeline.sadd(f"{root}:tools", info.name)
         pipeline.hset(wire.catalogue_key(settings.namespace), info.name, info.model_dump_json())
         pipeline.hset(f"{root}:tool:{info.name}", mapping=cast(Any, _fields(info, policy, settings)))
+    for group, members in policies.read_groups(settings.groups_file).items():
+        pipeline.hset(
+            f"{root}:group:{group}",
+            mapping={
+                "tools": " ".join(members),
+                "enabled": int(settings.tool_bandit_enabled),
+                "epsilon": settings.tool_bandit_epsilon,
+            },
+        )
     pipeline.hset(
         f"{root}:fleet",
         mapping={
@@ -53,7 +64,9 @@ def _fields(info: ToolInfo, policy: ToolPolicy, settings: Settings) -> dict[str,
         "roles": f" {' '.join(sorted(policy.roles))} " if policy.roles else "",
         "interval": rate.interval_us if rate else 0,
         "burst": (policy.burst or rate.count) if rate else 0,
-        "limit_keys": orjson.dumps([(k.key, k.rate.interval_us, k.rate.count) for k in keyed]).decode() if keyed else "",
+        "limit_keys": orjson.dumps([(k.key, k.rate.interval_us, k.rate.count) for k in keyed]).decode()
+        if keyed
+        else "",
         "concurrency": policy.concurrency or 0,
         "attempts": attempts,
         "crashes": settings.max_crashes,
@@ -99,5 +112,5 @@ def workers(server: redis.Redis, namespace: str) -> dict[str, dict[str, str]]:
 
 
 def _server_seconds(server: redis.Redis) -> float:
-    seconds, micros = cast(tuple[int, int], server.time())
+    seconds, micros = server.time()
     return seconds + micros / 1e6

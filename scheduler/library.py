@@ -22,7 +22,8 @@ REVISION = 1
 LIBRARY = f"salesboost_{WIRE_VERSION}"
 
 _REVISION_FUNCTION = """
-redis.register_function{{function_name = 'sb{wire}_revision', callback = function() return {{{revision}, '{digest}'}} end,
+redis.register_function{{function_name = 'sb{wire}_revision',
+  callback = function() return {{{revision}, '{digest}'}} end,
   flags = {{'no-writes', 'allow-stale'}}}}
 """
 
@@ -40,7 +41,7 @@ def source() -> tuple[str, str]:
 def loaded(server: redis.Redis) -> tuple[int, str] | None:
     """Return (revision, digest) of the library on *server*, None when there is none."""
     try:
-        revision, digest = server.fcall(f"sb{WIRE_VERSION}_revision", 0)  # type: ignore[misc]
+        revision, digest = server.fcall(f"sb{WIRE_VERSION}_revision", 0)
     except redis.ResponseError as exc:
         if "not found" in str(exc):
             return None

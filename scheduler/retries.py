@@ -19,5 +19,5 @@ def delay(fault: int, *, base: float, retry_after: float | None = None) -> float
         retry_after: The provider's own word; never undercut, and jittered above so that not all come back at once.
     """
     ceiling = min(base * 2 ** min(fault - 1, 30), MAX_DELAY)
-    jitter = random.uniform(0, ceiling)  # noqa: S311  # nosec B311 - spreading load, not a secret
+    jitter = random.uniform(0, ceiling)  # nosec B311 - spreading load, not a secret
     return jitter if retry_after is None else retry_after + min(jitter, 0.1 * retry_after + base)

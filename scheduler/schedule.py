@@ -22,6 +22,11 @@ def entries(settings: Settings) -> dict[str, Any]:
         "advance": {
             "task": ADVANCE,
             "schedule": ADVANCE_EVERY,
-            "options": {"queue": queue, "routing_key": queue, "expires": ADVANCE_EVERY, "ignore_result": True},
+            "options": {
+                "queue": queue,
+                "routing_key": queue,
+                "expires": ADVANCE_EVERY,
+                "ignore_result": True,
+            },
         },
     }

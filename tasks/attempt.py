@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -113,7 +113,13 @@ class Attempts:
             if isinstance(exc, SoftTimeLimit) and run.remaining is not None and spent() >= run.remaining:
                 return self._settle(run, "expired", _expired(run), spent())
             if verdict.error.type not in _EXPECTED:
-                log.warning("tool_raised", tool=tool.name, job=run.job_id, attempt=run.attempt, error=verdict.error.type)
+                log.warning(
+                    "tool_raised",
+                    tool=tool.name,
+                    job=run.job_id,
+                    attempt=run.attempt,
+                    error=verdict.error.type,
+                )
             return self._fail(run, registered, verdict, spent())
         except BaseException as exc:
             # sys.exit, KeyboardInterrupt: a tool must not take its worker along; it counts as a crash.
@@ -122,13 +128,12 @@ class Attempts:
 
     def _call(self, registered: Registered, args: BaseModel, context: AttemptContext, budget: float) -> BaseModel:
         tool = registered.tool
-        if tool.is_async:
-            value = time_limits.run_async(lambda: tool.function(args, context), budget)
-        else:
-            value = time_limits.run_sync(lambda: tool.function(args, context), budget)
+        function: Callable[..., Any] = tool.function
+        run = time_limits.run_async if tool.is_async else time_limits.run_sync
+        value = run(lambda: function(args, context), budget)
         if not isinstance(value, tool.output_model):
             raise TypeError(f"returned {type(value).__name__}, its annotation says {tool.output_model.__name__}")
-        return value
+        return cast(BaseModel, value)
 
     def _succeed(self, run: Run, registered: Registered, value: BaseModel, seconds: float) -> Finished:
         body = value.model_dump_json().encode()
@@ -199,7 +204,13 @@ class Attempts:
                 time.sleep(0.2)
                 continue
             if isinstance(settlement, Stale) and settlement.state != outcome:
-                log.warning("late_outcome_refused", tool=run.tool, job=run.job_id, attempt=run.attempt, state=settlement.state)
+                log.warning(
+                    "late_outcome_refused",
+                    tool=run.tool,
+                    job=run.job_id,
+                    attempt=run.attempt,
+                    state=settlement.state,
+                )
             return settlement
 
     def _cache_key(self, run: Run, registered: Registered) -> str:
@@ -207,11 +218,26 @@ class Attempts:
         if schema is None:
             schema = self._schemas[run.tool] = registered.tool.input_model.model_json_schema()
         payload = wire.canonical(wire.with_defaults(orjson.loads(run.payload), schema))
-        return wire.cache_key(self._settings.namespace, run.tool, registered.tool.version, payload, run.tenant)
+        return wire.cache_key(
+            self._settings.namespace,
+            run.tool,
+            registered.tool.version,
+            payload,
+            tenant=run.tenant,
+            role=run.role,
+        )
 
 
 _EXPECTED = frozenset(
-    {"InputFault", "PermissionFault", "NotFoundFault", "ConflictFault", "TransientFault", "ProviderLimited", "SoftTimeLimit"}
+    {
+        "InputFault",
+        "PermissionFault",
+        "NotFoundFault",
+        "ConflictFault",
+        "TransientFault",
+        "ProviderLimited",
+        "SoftTimeLimit",
+    }
 )
 
 
@@ -235,5 +261,3 @@ def _cancelled(run: Run) -> ErrorInfo:
         type="CallCancelled",
         message=f"call {run.tool_call_id} to {run.tool} was cancelled by its caller",
     )
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from celery import Celery, Task
@@ -31,15 +32,14 @@ def _bind_one(app: Celery, engine: Engine, registered: Registered) -> None:
         return follow(engine, job_id)
 
     app.task(
-        run,
         name=wire.task_name(tool.name),
         bind=True,
         acks_late=True,
         throws=(CallError,),
-        time_limit=policy.timeout + HARD_LIMIT_MARGIN,
+        time_limit=math.ceil(policy.timeout + HARD_LIMIT_MARGIN),
         max_retries=None,
         __doc__=tool.description,
-    )
+    )(run)
 
 
 def follow(engine: Engine, job_id: str) -> Any:

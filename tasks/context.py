@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import structlog
@@ -74,7 +74,7 @@ class FencedEffect(Effect):
         self.done = False
         self.receipt: Any = None
 
-    def __enter__(self) -> FencedEffect:
+    def __enter__(self) -> Self:
         match self._ledger.begin_effect(self._job_id, self._attempt, self.key):
             case Begin():
                 pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from config.settings import Settings
@@ -51,7 +52,11 @@ class Engine:
     def _make(self) -> Attempts:
         ledger = self.ledger()
         cache_url = self.settings.cache_server_url
-        cache = CacheStore(cache_url) if cache_url and self.settings.tool_cache_enabled else None
+        cache = (
+            CacheStore(cache_url, namespace=self.settings.namespace)
+            if cache_url and self.settings.tool_cache_enabled
+            else None
+        )
         return Attempts(
             self.registry,
             ledger,
@@ -62,10 +67,8 @@ class Engine:
 
     def _abandon(self, ledger: Ledger, job_id: str) -> None:
         def run() -> None:
-            try:
+            with suppress(SalesBoostError):  # else the lease runs out by itself
                 ledger.abandon(job_id, worker_name(os.getpid()), "hard time limit")
-            except SalesBoostError:
-                pass  # the lease runs out by itself
             self.on_lost_thread()
 
         threading.Thread(target=run, name=f"abandon-{job_id[:8]}", daemon=True).start()

@@ -41,7 +41,11 @@ def judge(exc: BaseException, tool: str) -> Verdict:
     kind = SoftTimeLimit.__name__ if isinstance(exc, SoftTimeLimit) else type(exc).__name__
     return Verdict(
         ErrorInfo(
-            code=code, type=kind, message=f"{tool}: {message}"[:2000], retryable=retry, retry_after=retry_after
+            code=code,
+            type=kind,
+            message=f"{tool}: {message}"[:2000],
+            retryable=retry,
+            retry_after=retry_after,
         ),
         retry,
         refund=isinstance(exc, InputFault),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import structlog
@@ -53,7 +53,7 @@ class Heart:
     @contextmanager
     def holding(
         self, job_id: str, attempt: int, *, hard_limit: float, on_hard_limit: Callable[[], None]
-    ) -> Iterator[Held]:
+    ) -> Generator[Held]:
         """Keep an attempt's lease while the block runs.
 
         Args:

@@ -14,10 +14,9 @@ MAX_ROUNDS = 50
 def bind(app: Celery, engine: Engine) -> None:
     """Register the maintenance tasks."""
 
+    @app.task(name=schedule.ADVANCE, ignore_result=True, time_limit=60, base=Task)
     def advance() -> int:
         return advance_ledger(engine)
-
-    app.task(advance, name=schedule.ADVANCE, ignore_result=True, time_limit=60, base=Task)
 
 
 def advance_ledger(engine: Engine) -> int:

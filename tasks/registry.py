@@ -1,4 +1,4 @@
-"""Finds the tools: every file of `tasks.tools`, installed packages by entry point, modules named on the command line."""
+"""Finds the tools: files of `tasks.tools`, installed packages by entry point, modules named on the command line."""
 
 from __future__ import annotations
 

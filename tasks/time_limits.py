@@ -16,7 +16,7 @@ import ctypes
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from types import FrameType
@@ -56,7 +56,7 @@ def _exceeded(seconds: float) -> SoftTimeLimit:
 
 
 @contextmanager
-def _by_signal(seconds: float) -> Iterator[None]:
+def _by_signal(seconds: float) -> Generator[None]:
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise _exceeded(seconds)
 
@@ -70,7 +70,7 @@ def _by_signal(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _by_interpreter(seconds: float) -> Iterator[None]:
+def _by_interpreter(seconds: float) -> Generator[None]:
     thread = threading.get_ident()
     alarm = clock().after(seconds, lambda: _raise_in(thread, SoftTimeLimitInThread))
     try:

@@ -28,7 +28,8 @@ class PoolName(StrEnum):
 
 
 Tools = Annotated[
-    list[str] | None, typer.Option("--tools", metavar="MODULE", help="A further module with tools. Repeatable.")
+    list[str] | None,
+    typer.Option("--tools", metavar="MODULE", help="A further module with tools. Repeatable."),
 ]
 
 
@@ -36,7 +37,9 @@ Tools = Annotated[
 def worker(
     queues: Annotated[str, typer.Option(help="Queues to serve, with commas; all of the tools' when empty.")] = "",
     concurrency: Annotated[int | None, typer.Option(min=1, max=1000, help="Attempts at a time.")] = None,
-    pool: Annotated[PoolName, typer.Option(help="Processes, or threads for tools that wait on others.")] = PoolName.PREFORK,
+    pool: Annotated[
+        PoolName, typer.Option(help="Processes, or threads for tools that wait on others.")
+    ] = PoolName.PREFORK,
     tools: Tools = None,
 ) -> None:
     """Run a worker. SIGTERM lets attempts finish for a while, then gives them back."""
@@ -45,9 +48,7 @@ def worker(
 
     names = [name.strip() for name in queues.split(",") if name.strip()]
     sys.exit(
-        run_worker(
-            settings(), queue_names=names, concurrency=concurrency, pool=pool.value, tool_modules=tools or ()
-        )
+        run_worker(settings(), queue_names=names, concurrency=concurrency, pool=pool.value, tool_modules=tools or ())
     )
 
 

@@ -24,7 +24,15 @@ from salesboost.store import StateStore
 OURS = "salesboost"
 """The header by which we know our own hints."""
 
-_KEPT_HEADERS = ("root_id", "parent_id", "group", "group_index", "ignore_result", "replaced_task_nesting", "stamps")
+_KEPT_HEADERS = (
+    "root_id",
+    "parent_id",
+    "group",
+    "group_index",
+    "ignore_result",
+    "replaced_task_nesting",
+    "stamps",
+)
 _EMBED = ("callbacks", "errbacks", "chain", "chord")
 
 
@@ -50,7 +58,11 @@ def adopt(store: StateStore, settings: Settings, message: Message) -> None:
         tool_call_id=str(headers["id"]),
         deadline=_seconds_until(headers.get("expires")),
         delay=_seconds_until(headers.get("eta")),
-        celery=(str(headers["id"]), _json({key: (embed or {}).get(key) for key in _EMBED}), _fragment(headers)),
+        celery=(
+            str(headers["id"]),
+            _json({key: (embed or {}).get(key) for key in _EMBED}),
+            _fragment(headers),
+        ),
     )
     outcome = calls.read_submit(store.call("submit_job", *submission.arguments()), submission)
     if isinstance(outcome, calls.Answered) and outcome.result.audit.status == "refused":

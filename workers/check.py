@@ -20,7 +20,11 @@ def run_check(tool_modules: Sequence[str] = ()) -> int:
     console = Console(soft_wrap=True)
     findings = list(_findings(tool_modules))
     for finding in findings:
-        console.print(f"{finding.level:>7}  {finding.about}: {finding.message}", style=_STYLES[finding.level], markup=False)
+        console.print(
+            f"{finding.level:>7}  {finding.about}: {finding.message}",
+            style=_STYLES[finding.level],
+            markup=False,
+        )
     return int(any(finding.level == "error" for finding in findings))
 
 

@@ -69,9 +69,7 @@ class DirectoryInUseError(EmbeddedServerError):
 
     def __init__(self, directory: Path, pid: int | None) -> None:
         holder, remedy = ("another process", "it") if pid is None else (f"process {pid}", f"it (kill {pid})")
-        super().__init__(
-            f"data directory {directory} is in use by {holder}: stop {remedy} or choose another directory"
-        )
+        super().__init__(f"data directory {directory} is in use by {holder}: stop {remedy} or choose another directory")
         self.directory = directory
         self.pid = pid
 

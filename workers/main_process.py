@@ -38,7 +38,9 @@ class MainProcess:
         stopping: True once the worker was told to stop: what it leaves is not the jobs' fault.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, *, queues: list[str], pool: str, concurrency: int) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, *, queues: list[str], pool: str, concurrency: int
+    ) -> None:
         self.settings = settings
         self.registry = registry
         self.stopping = False
@@ -118,7 +120,9 @@ class MainProcess:
         """Give signs of life; introduce the worker again to a state server that has forgotten it."""
         while not self._stop.wait(HEARTBEAT):
             try:
-                if not self.store.redis.exists(f"{wire.root(self.settings.namespace)}:fleet") or not library.loaded(self.store.redis):
+                if not self.store.redis.exists(f"{wire.root(self.settings.namespace)}:fleet") or not library.loaded(
+                    self.store.redis
+                ):
                     log.warning("state_server_is_empty", action="published tools and functions again")
                     self.introduce()
                 fleet.heartbeat(self.store.redis, self.settings.namespace, self.name, self._facts)

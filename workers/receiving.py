@@ -63,13 +63,13 @@ def take_in(app: Any, message: Message) -> None:
         adoption.refuse(app, message, exc)
     except Exception as exc:
         # The edge for foreign messages: one that cannot be read must not end the worker.
-        log.error("adoption_failed", task=message.headers.get("task"), error=repr(exc)[:200])
+        log.warning("adoption_failed", task=message.headers.get("task"), error=repr(exc)[:200])
 
 
 class ToolConsumer(Consumer):
     """Gives back hints of tools that this worker does not know; another worker, perhaps a newer one, does."""
 
-    def on_unknown_task(self, body: Any, message: Message, exc: BaseException) -> None:
+    def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:
         name = str(message.headers.get("task", ""))
         if not name.startswith(wire.TASK_PREFIX):
             super().on_unknown_task(body, message, exc)

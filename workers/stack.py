@@ -179,13 +179,14 @@ def run_up(*, workers: int, concurrency: int, pool: str, tool_modules: Sequence[
     console = Console(stderr=True, soft_wrap=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    stack = Stack(
-        settings(), workers=workers, concurrency=concurrency, pool=pool, tool_modules=tool_modules
-    )
+        signal.signal(number, lambda number, frame: stop.set())
+    stack = Stack(settings(), workers=workers, concurrency=concurrency, pool=pool, tool_modules=tool_modules)
     try:
         with stack:
-            console.print(f"state  {stack.state_url}\ncache  {stack.cache_url or 'none'}\nlogs   {stack.logs}", markup=False)
+            console.print(
+                f"state  {stack.state_url}\ncache  {stack.cache_url or 'none'}\nlogs   {stack.logs}",
+                markup=False,
+            )
             console.print(f"{workers} workers are ready. Try `salesboost tools` in another terminal; Ctrl-C stops all.")
             while not stop.wait(RESTART_AFTER):
                 for name in stack.watch():

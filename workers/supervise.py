@@ -313,9 +313,7 @@ def _leave_to_the_pipe(number: int, frame: FrameType | None) -> None:
     """Do nothing: a signal reaches the wakeup pipe only if it has a Python handler."""
 
 
-def _supervise(
-    cmd: Sequence[str], *, name: str, grace: float, lifeline: socket.socket | None, fds: list[int]
-) -> int:
+def _supervise(cmd: Sequence[str], *, name: str, grace: float, lifeline: socket.socket | None, fds: list[int]) -> int:
     """Run `cmd` to its end; return its exit code, or 127 when it cannot be executed."""
     parent_pid = os.getppid()
     # A stop that arrives while the child is between fork and exec waits: the child would lose it.

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import zlib
 from queue import Empty
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from kombu import VERSION
-from kombu import __version__ as kombu_version
+from kombu import VERSION, __version__  # type: ignore[attr-defined]  # lazy module, the stubs leave them out
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
@@ -34,6 +33,9 @@ MAX_MESSAGE = 1024 * 1024
 
 KEPT = 1000
 """Malformed entries kept for a look."""
+
+
+_StockChannel: Any = kombu_redis.Channel
 
 
 class Malformed(ValueError):
@@ -54,23 +56,24 @@ def check_message(item: bytes) -> dict[str, Any]:
         raise Malformed(f"no JSON: {type(exc).__name__}") from exc
     if not isinstance(message, dict):
         raise Malformed(f"a JSON {type(message).__name__}")
-    headers, properties = message.get("headers"), message.get("properties")
-    if not isinstance(headers, dict) or not isinstance(properties, dict):
+    entry = cast(dict[str, Any], message)
+    if not isinstance(entry.get("headers"), dict) or not isinstance(entry.get("properties"), dict):
         raise Malformed("no headers or properties")
+    headers, properties = cast(dict[str, Any], entry["headers"]), cast(dict[str, Any], entry["properties"])
     if headers.get("compression"):
         raise Malformed(f"compressed with {headers['compression']}")
-    if message.get("content-type") != "application/json":
+    if entry.get("content-type") != "application/json":
         raise Malformed(f"content type {message.get('content-type')!r}")
-    if not isinstance(message.get("body"), str) or not isinstance(properties.get("delivery_tag"), str):
+    if not isinstance(entry.get("body"), str) or not isinstance(properties.get("delivery_tag"), str):
         raise Malformed("no body or delivery tag")
     if not isinstance(properties.get("delivery_info"), dict):
         raise Malformed("no delivery information")
     if not isinstance(headers.get("task"), str) or not isinstance(headers.get("id"), str):
         raise Malformed("no task or id")
-    return message
+    return entry
 
 
-class Channel(kombu_redis.Channel):
+class Channel(_StockChannel):  # type: ignore[misc]  # the stubs leave most of it out
     """A channel that survives bad entries and lost connections."""
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -126,8 +129,8 @@ def install() -> None:
     """
     if (VERSION.major, VERSION.minor) != MENDED:
         raise RuntimeError(
-            f"workers/transport.py was written against kombu {MENDED[0]}.{MENDED[1]}, found {kombu_version}: compare its "
-            "overrides with kombu.transport.redis, then raise MENDED"
+            f"workers/transport.py was written against kombu {MENDED[0]}.{MENDED[1]}, found {__version__}: compare "
+            "its overrides with kombu.transport.redis, then raise MENDED"
         )
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

@@ -19,6 +19,12 @@
 --   P:events          STREAM capped; one entry a change of state                         (permanent)
 --   P:dead, P:unknown ZSET  job -> when; jobs that wait for a person                     (permanent)
 --   P:fleet           HASH  switches published by workers                                (permanent)
+--   P:catalogue       HASH  tool -> what producers may know of it (JSON)                 (permanent)
+--   P:group:<name>    HASH  tools and switches of a routing group                        (permanent)
+--   P:bandit:<name>   HASH  counts and rewards of a routing group                        (permanent)
+--   P:decision:<id>   HASH  a routing decision that may be answered; TTL 1 h
+--   P:worker:<name>   HASH  a living worker; TTL 15 s
+--   P:workers         ZSET  worker -> second of its last sign of life                    (permanent)
 --   P:next, P:wake    STRING, LIST  when the earliest pump wakes, and what wakes it before; TTL
 
 local sb = {}

@@ -1,0 +1,1 @@
+"""The shipped company, its documents, and the demo that runs its sales team's day."""

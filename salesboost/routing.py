@@ -1,0 +1,127 @@
+"""Chooses among interchangeable tools and learns from how they did."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from salesboost import wire
+from salesboost.errors import InputInvalid, ToolNotFound
+from salesboost.store import StateStore
+
+DECISION_TTL = 3600.0
+"""Seconds for which feedback on a decision is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmStatistics:
+    """What is known of one tool of a group.
+
+    Attributes:
+        tool: The tool's name.
+        pulls: Decisions for it.
+        feedbacks: Decisions that were answered.
+        successes: Answers that were a success.
+        mean_reward: Mean of ``success - 0.5 * min(latency_ms / 5000, 1)``, 0 without feedback.
+        mean_latency_ms: Mean latency in milliseconds, 0 without feedback.
+    """
+
+    tool: str
+    pulls: int = 0
+    feedbacks: int = 0
+    successes: int = 0
+    mean_reward: float = 0.0
+    mean_latency_ms: float = 0.0
+
+
+class Router:
+    """Routing of tool groups, which `config/groups.toml` on the workers names.
+
+    With `TOOL_BANDIT_ENABLED` false, the default, the first tool of a group is chosen and nothing is learned; else
+    epsilon-greedy: with probability `TOOL_BANDIT_EPSILON` any tool, otherwise the one with the best mean reward.
+    """
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    def select_tool(self, tool_group: str, context: Mapping[str, str] | None = None) -> tuple[str, str | None]:
+        """Choose a tool of *tool_group*; return its name and the decision's id, None when routing is off.
+
+        Args:
+            tool_group: The group's name.
+            context: What the call is about. Epsilon-greedy does not look at it.
+
+        Raises:
+            ToolNotFound: No worker published such a group.
+        """
+        decision = f"{tool_group}:{secrets.token_hex(12)}"
+        reply = self._store.call(
+            "select_arm",
+            tool_group,
+            repr(random.random()),
+            repr(random.random()),
+            decision,
+            wire.micros(DECISION_TTL),
+        )
+        if wire.text(reply[0]) == "unknown":
+            raise ToolNotFound(
+                f"no tool group named {tool_group!r}: name it in config/groups.toml and restart a worker"
+            )
+        return wire.text(reply[1]), wire.text(reply[2]) or None
+
+    def record_feedback(
+        self, decision_id: str | None, success: bool, latency_ms: float, error: str | None = None
+    ) -> bool:
+        """Say how a decision turned out. Return False when it was answered before, has expired, or is None.
+
+        Args:
+            decision_id: As `select_tool` returned it.
+            success: Whether the call succeeded.
+            latency_ms: Milliseconds it took, 0 or more.
+            error: The error's code, for the log of decisions.
+
+        Raises:
+            InputInvalid: *latency_ms* is negative or no number.
+        """
+        if not latency_ms >= 0:
+            raise InputInvalid(f"latency_ms must be 0 or more, got {latency_ms!r}")
+        if decision_id is None:
+            return False
+        reply = self._store.call("record_feedback", decision_id, int(success), repr(float(latency_ms)))
+        return wire.text(reply) == "ok"
+
+    def get_statistics(self, tool_group: str) -> list[ArmStatistics]:
+        """Return what is known of each tool of the group, in the group's order.
+
+        Raises:
+            ToolNotFound: No worker published such a group.
+        """
+        tools, fields = self._store.group(tool_group)
+        if not tools:
+            raise ToolNotFound(
+                f"no tool group named {tool_group!r}: name it in config/groups.toml and restart a worker"
+            )
+        return [_arm(tool, fields) for tool in tools]
+
+    def get_best_tool(self, tool_group: str) -> str:
+        """Return the tool with the best mean reward; the group's first one before any feedback."""
+        arms = self.get_statistics(tool_group)
+        return max(arms, key=lambda arm: arm.mean_reward if arm.feedbacks else float("-inf")).tool
+
+    def reset(self, tool_group: str) -> None:
+        """Forget what was learned about the group."""
+        self._store.forget_group(tool_group)
+
+
+def _arm(tool: str, fields: Mapping[str, str]) -> ArmStatistics:
+    feedbacks = int(fields.get(f"{tool}:feedbacks", 0))
+    return ArmStatistics(
+        tool=tool,
+        pulls=int(fields.get(f"{tool}:pulls", 0)),
+        feedbacks=feedbacks,
+        successes=int(fields.get(f"{tool}:successes", 0)),
+        mean_reward=float(fields.get(f"{tool}:reward", 0)) / max(feedbacks, 1),
+        mean_latency_ms=float(fields.get(f"{tool}:latency_ms", 0)) / max(feedbacks, 1),
+    )
