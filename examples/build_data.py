@@ -67,16 +67,17 @@ def converse(
         seen[deal.status] += 1
         if seen[deal.status] % TOLD[deal.status] == 0:
             tell_deal(journal, book, deal)
-    with_deal = {deal.customer.id: deal.ends for deal in deals if deal.status == "won" or deal.stage == "closed_lost"}
+    bought = {deal.customer.id: deal.ends for deal in deals if deal.status == "won"}
+    asked = {deal.customer.id for deal in deals}
     for serial, customer in enumerate(customers):
         staff = book.team[customer.row["owner"]]
-        if customer.stage == "lead" and customer.id not in with_deal:
+        if customer.stage == "lead" and customer.id not in asked:
             opened = working_day(rng, customer.created, customer.created + timedelta(20))
             arc = arcs.pick("lead", sms=customer.row["sms_consent"] == "true")
             journal.tell(arc, customer, staff, (opened, min(opened + timedelta(40), AS_OF)))
         elif customer.stage == "customer" and serial % 5 < 2:
             latest = AS_OF - timedelta(7)
-            opened = min(working_day(rng, with_deal[customer.id] + timedelta(25), latest), latest)
+            opened = min(working_day(rng, bought[customer.id] + timedelta(25), latest), latest)
             arc = arcs.pick("service")
             journal.tell(arc, customer, staff, (opened, min(opened + timedelta(50), AS_OF)))
 

@@ -10,9 +10,9 @@ with different zlib versions, give the same bytes; another reportlab version may
 import argparse
 import re
 from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 # reportlab ships no type information.
 from reportlab.lib import colors  # type: ignore[import-untyped]
@@ -75,7 +75,8 @@ def build(into: Path) -> None:
 def price_rows(products: list[Row], currency: str) -> list[Row]:
     """Return the price list in a currency, at the rate of the day on which the list came into force."""
     rates = read_table(EXAMPLES / "data" / "exchange_rates.csv")
-    rate = next(Decimal(row["rate"]) for row in rates if (row["date"], row["currency"]) == (PRICE_LIST_DAY, currency))
+    of_the_day = {row["currency"]: Decimal(row["rate"]) for row in rates if row["date"] == PRICE_LIST_DAY}
+    rate = of_the_day[currency]
     return [
         {
             "sku": product["sku"],
@@ -132,7 +133,8 @@ def write_pdf(path: Path, markdown: str) -> None:
         invariant=1,
         pageCompression=0,
     )
-    document.build([flowable for block in re.split(r"\n{2,}", markdown.strip()) for flowable in flowables(block)])
+    blocks = re.split(r"\n{2,}", markdown.strip())
+    document.build([flowable for block in blocks for flowable in flowables(block)])
 
 
 def flowables(block: str) -> list[Any]:
@@ -161,7 +163,7 @@ def table(cells: list[list[str]]) -> Any:
 
 def inline(text: str) -> str:
     """Return reportlab's markup for a line: escaped, with bold."""
-    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text, quote=False))
 
 
 if __name__ == "__main__":

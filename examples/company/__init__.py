@@ -1,0 +1,1 @@
+"""How the example company's books come about: `examples.build_data` runs these modules in order."""

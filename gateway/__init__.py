@@ -1,0 +1,1 @@
+"""The edge for other languages and agents: HTTP, WebSocket, MCP."""
