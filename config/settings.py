@@ -28,7 +28,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 PREFIX: Final = "SALESBOOST_"
 SWITCH_GROUPS: Final = ("TOOL_RATE_LIMIT_", "TOOL_PARALLEL_", "TOOL_BANDIT_", "TOOL_CACHE_", "TOOL_RETRY_")
-OUTSIDE: Final = frozenset({"SALESBOOST_CONFIG"})
+_RELEVANT: Final = (PREFIX, *SWITCH_GROUPS)
+OUTSIDE: Final = frozenset({"SALESBOOST_CONFIG", "SALESBOOST_ROLE"})
 """Variables with our prefix that are no settings."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -131,7 +132,7 @@ class Settings(BaseSettings):
     @property
     def cache_server_url(self) -> str | None:
         """The cache server's URL, None when there is no cache."""
-        return locate.cache_url(self.cache_url)
+        return locate.cache_url(self.cache_url, state=self.redis_url)
 
     @property
     def crm_database(self) -> str:
@@ -162,7 +163,7 @@ def load() -> Settings:
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields} | OUTSIDE
     known |= {name.upper() for name in Settings.model_fields if name.startswith("tool_")}
-    unknown = [name for name in os.environ if name.startswith((PREFIX, *SWITCH_GROUPS)) and name.upper() not in known]
+    unknown = [name for name in os.environ if name.startswith(_RELEVANT) and name.upper() not in known]
     if unknown:
         raise ConfigurationError(
             f"unknown settings in the environment: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
@@ -179,7 +180,11 @@ def load() -> Settings:
         raise ConfigurationError(f"{config_file()}: {exc}") from exc
 
 
-@lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return the settings of this process, read once."""
+    """Return the settings, read again only when a variable that they depend on has changed."""
+    return _settings(tuple((name, value) for name, value in os.environ.items() if name.startswith(_RELEVANT)))
+
+
+@lru_cache(maxsize=4)
+def _settings(environment: tuple[tuple[str, str], ...]) -> Settings:
     return load()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, Generic, TypeVar, cast, get_type_hints
+from typing import Any, Final, Generic, Protocol, TypeVar, cast, get_type_hints, overload
 
 from pydantic import BaseModel
 
@@ -43,6 +43,7 @@ class Tool(Generic[In, Out]):
         output_model: The pydantic model of the result.
         policy: The policy stated in code; `config/tools.toml` may override it.
         probe: The health probe, None when the tool has no dependency to probe.
+        prepare: Does once what every process's first call would pay for, None when there is nothing.
         is_async: True when the function is a coroutine function.
     """
 
@@ -54,6 +55,7 @@ class Tool(Generic[In, Out]):
         version: str,
         policy: ToolPolicy,
         probe: Probe | None,
+        prepare: Callable[[], object] | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise ToolDefinitionError(
@@ -63,6 +65,7 @@ class Tool(Generic[In, Out]):
         self.version: Final = version
         self.policy: Final = policy
         self.probe: Final = probe
+        self.prepare: Final = prepare
         self.function: Final = function
         self.is_async: Final = inspect.iscoroutinefunction(function)
         self.description: Final = inspect.getdoc(function) or ""
@@ -94,6 +97,16 @@ def _models(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel], t
     return cast(tuple[type[BaseModel], type[BaseModel]], found)
 
 
+class ToolDecorator(Protocol):
+    """What `tool` returns: takes a plain function or a coroutine function."""
+
+    @overload
+    def __call__(self, function: Callable[[In, ToolContext], Awaitable[Out]], /) -> Tool[In, Out]: ...
+
+    @overload
+    def __call__(self, function: Callable[[In, ToolContext], Out], /) -> Tool[In, Out]: ...
+
+
 def tool(
     *,
     name: str,
@@ -111,10 +124,18 @@ def tool(
     effect: EffectKind = "read",
     queue: str = "default",
     probe: Probe | None = None,
-) -> Callable[[Callable[[In, ToolContext], Out] | Callable[[In, ToolContext], Awaitable[Out]]], Tool[In, Out]]:
+    prepare: Callable[[], object] | None = None,
+) -> ToolDecorator:
     """Make a tool of the decorated function ``(args: Model, ctx: ToolContext) -> Model``, sync or async.
 
-    The parameters are the fields of `ToolPolicy`, where units and defaults are stated.
+    The parameters are the fields of `ToolPolicy`, where units and defaults are stated, and:
+
+    Args:
+        name: Lower case letters, digits and ``_``.
+        version: Part of the cache key.
+        probe: Exercises the tool's real dependency and raises when it is not well.
+        prepare: Run by a worker's main process before it forks: import and load there what all calls need. It must
+            leave no thread and no open connection behind. If it raises, the worker starts all the same.
 
     Raises:
         ToolDefinitionError: The name, the signature or the policy is wrong; the message says which.
@@ -140,6 +161,6 @@ def tool(
     def wrap(
         function: Callable[[In, ToolContext], Out] | Callable[[In, ToolContext], Awaitable[Out]],
     ) -> Tool[In, Out]:
-        return Tool(function, name=name, version=version, policy=policy, probe=probe)
+        return Tool(function, name=name, version=version, policy=policy, probe=probe, prepare=prepare)
 
     return wrap

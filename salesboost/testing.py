@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from salesboost.context import Effect, ToolContext
 from salesboost.errors import OutcomeUnknown
+from salesboost.policy import EffectKind
 
 
 class _Log:
@@ -34,16 +35,17 @@ class _Log:
 class LocalEffect(Effect):
     """An effect whose fence is a dictionary: pass the same one to a second context to play a retry."""
 
-    def __init__(self, job_id: str, key: str, fences: dict[str, Any]) -> None:
+    def __init__(self, job_id: str, key: str, fences: dict[str, Any], policy: EffectKind) -> None:
         self.key = key
         self.idempotency_key = f"{job_id}:{key}"
         self._fences = fences
+        self._policy = policy
         state, receipt = fences.get(key, ("", None))
         self.done = state == "done"
         self.receipt = receipt
 
     def __enter__(self) -> Self:
-        if self._fences.get(self.key, ("", None))[0] == "begun":
+        if self._policy == "write" and self._fences.get(self.key, ("", None))[0] == "begun":
             raise OutcomeUnknown(f"effect {self.key!r} was begun by an earlier attempt and never confirmed")
         if not self.done:
             self._fences[self.key] = ("begun", None)
@@ -68,6 +70,7 @@ class LocalContext(ToolContext):
     Attributes:
         fences: Effects begun and done, by key; give them to another context to play a second attempt.
         reported: The progress the tool published, as (fraction, message).
+        effect_policy: The tool's `effect`: what happens at a fence that an earlier attempt never confirmed.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class LocalContext(ToolContext):
         attempt: int = 1,
         timeout: float = 60.0,
         fences: dict[str, Any] | None = None,
+        effect_policy: EffectKind = "write",
     ) -> None:
         self.tool_call_id = tool_call_id
         self.job_id = f"job-{tool_call_id}"
@@ -87,6 +91,7 @@ class LocalContext(ToolContext):
         self.tenant = tenant
         self.log = _Log()
         self.fences: dict[str, Any] = {} if fences is None else fences
+        self.effect_policy: EffectKind = effect_policy
         self.reported: list[tuple[float, str]] = []
         self._ends = time.monotonic() + timeout
         self._cancelled = False
@@ -106,4 +111,4 @@ class LocalContext(ToolContext):
         self.reported.append((fraction, message))
 
     def effect(self, key: str = "effect") -> LocalEffect:
-        return LocalEffect(self.job_id, key, self.fences)
+        return LocalEffect(self.job_id, key, self.fences, self.effect_policy)

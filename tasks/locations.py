@@ -1,27 +1,24 @@
-"""Where the tools' data lies: the one place that reads it from the environment."""
+"""Where the tools' data lies, as the settings say."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Final
 
-REPOSITORY: Final = Path(__file__).resolve().parents[1]
+from config.settings import ROOT, settings
+
+REPOSITORY = ROOT
 
 
 def data_directory() -> Path:
-    """Return the directory of the price book's and the CRM's CSV files.
-
-    ``SALESBOOST_DATA_DIR``, else ``examples/data`` of the repository.
-    """
-    return Path(os.environ.get("SALESBOOST_DATA_DIR") or REPOSITORY / "examples" / "data")
+    """Return the directory of the price book's and the CRM's CSV files."""
+    return settings().data_dir
 
 
 def home() -> Path:
-    """Return the directory of what the local stack stores: ``SALESBOOST_HOME``, else ``var``."""
-    return Path(os.environ.get("SALESBOOST_HOME") or REPOSITORY / "var")
+    """Return the directory of what the local stack stores."""
+    return settings().home
 
 
 def crm_url() -> str:
-    """Return the CRM's SQLAlchemy URL: ``SALESBOOST_CRM_URL``, else an SQLite file in `home`."""
-    return os.environ.get("SALESBOOST_CRM_URL") or f"sqlite:///{home().resolve() / 'crm.sqlite3'}"
+    """Return the CRM's SQLAlchemy URL."""
+    return settings().crm_database

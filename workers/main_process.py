@@ -60,8 +60,8 @@ class MainProcess:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Publish the tools and start the loops."""
-        self.introduce()
+        """Register the worker, which is ready now, and start the loops."""
+        self.beat()
         for target in (self._pump, self._listen, self._live):
             thread = threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
             thread.start()
@@ -80,9 +80,12 @@ class MainProcess:
             log.info("worker_left_silently", error=str(exc))
 
     def introduce(self) -> None:
-        """Load the functions and publish tools, policies and this worker."""
+        """Load the functions and publish tools and policies. The worker itself registers when it is ready."""
         library.load(self.store.redis)
         fleet.publish(self.store.redis, [(describe(r), r.policy) for r in self.registry], self.settings)
+
+    def beat(self) -> None:
+        """Give a sign of life."""
         fleet.heartbeat(self.store.redis, self.settings.namespace, self.name, self._facts)
 
     def _pump(self) -> None:
@@ -125,7 +128,7 @@ class MainProcess:
                 ):
                     log.warning("state_server_is_empty", action="published tools and functions again")
                     self.introduce()
-                fleet.heartbeat(self.store.redis, self.settings.namespace, self.name, self._facts)
+                self.beat()
                 self.touch()
             except Exception as exc:
                 # The edge of the loop: an unreachable server makes the heartbeat file stale, which is what probes read.

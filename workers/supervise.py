@@ -111,7 +111,7 @@ class Supervised:
         return code
 
     def terminate(self) -> None:
-        """Ask for the end: SIGTERM for the child's group now, SIGKILL after the grace; return at once."""
+        """Ask for the end: SIGTERM for the child now, SIGKILL for its group after the grace; return at once."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -252,7 +252,8 @@ class _Supervisor:
     def _begin_stop(self) -> None:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._grace
-            self._signal_group(signal.SIGTERM)
+            # To the child alone: it knows what its own children are doing, and how to stop them.
+            self._child.send_signal(signal.SIGTERM)
             # A frozen child could not act on SIGTERM before it is continued.
             self._signal_group(signal.SIGCONT)
 

@@ -112,7 +112,7 @@ class Channel(_StockChannel):  # type: ignore[misc]  # the stubs leave most of i
     def _connparams(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:
             raise RedisConnectionError("the channel's connection was closed")
-        return super()._connparams(asynchronous=asynchronous)
+        return cast(dict[str, Any], super()._connparams(asynchronous=asynchronous))
 
 
 class Transport(kombu_redis.Transport):

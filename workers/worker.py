@@ -61,6 +61,7 @@ def run_worker(
     add_tools(app, engine)
     main = MainProcess(settings, registry, queues=names, pool=pool, concurrency=size)
     app.salesboost = main  # type: ignore[attr-defined]
+    _prepare(registry)
     main.introduce()
     _connect(settings, main)
     worker = app.Worker(
@@ -75,6 +76,17 @@ def run_worker(
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _prepare(registry: Registry) -> None:
+    for registered in registry:
+        if registered.tool.prepare is None:
+            continue
+        try:
+            registered.tool.prepare()
+        except Exception as exc:
+            # A tool's dependency may be away for now; its calls find out, and the other tools must be served.
+            log.warning("tool_not_prepared", tool=registered.tool.name, error=repr(exc)[:300])
 
 
 def _connect(settings: Settings, main: MainProcess) -> None:

@@ -1,0 +1,1 @@
+"""The CRM's schema, revision by revision (alembic)."""
