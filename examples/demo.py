@@ -32,7 +32,7 @@ from tasks.locations import crm_url
 from workers.stack import Stack
 
 EXAMPLES = Path(__file__).resolve().parent
-HOME = EXAMPLES.parent / "var" / "demo"
+HOME = EXAMPLES.parent / "var"
 ENVIRONMENT = {
     "SALESBOOST_HOME": str(HOME),
     "SALESBOOST_TOOLS_FILE": str(EXAMPLES / "demo_tools.toml"),
@@ -76,9 +76,9 @@ def main() -> int:
     )
     console.print(
         "\nWhere to look next:\n"
-        "  var/demo/results.jsonl             every call with its typed result\n"
-        "  var/demo/logs/                     what the workers logged\n"
-        "  make up, .venv/bin/salesboost      the whole stack, to call yourself",
+        "  var/results.jsonl    every call with its typed result\n"
+        "  var/logs/            what the workers logged\n"
+        "  make up              the whole stack on the same data; then try .venv/bin/salesboost --help",
         markup=False,
     )
     return 0 if answered == options.calls and not failed else 1
@@ -130,7 +130,8 @@ def summary(now: Mapping[str, ToolStatistics], before: Mapping[str, ToolStatisti
     for tool in TOOLS:
         since = before[tool]
         counts = [
-            getattr(now[tool], name) - (getattr(since, name) if name in ("submitted", "succeeded", "failed", "cached") else 0)
+            getattr(now[tool], name)
+            - (getattr(since, name) if name in ("submitted", "succeeded", "failed", "cached") else 0)
             for name in COLUMNS
         ]
         quantiles = [now[tool].quantile(share, since=since) for share in (0.5, 0.95)]

@@ -1,39 +1,17 @@
-"""What the synchronous and the asynchronous client share: building requests and reading replies. No I/O."""
+"""What the synchronous and the asynchronous client share: reading the ledger's replies. No I/O."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
 from salesboost import wire
-from salesboost.errors import CallError, InputInvalid
+from salesboost.errors import CallError, JobNotFound, ResultTimeout
 from salesboost.models import Audit, ErrorInfo, Explanation, JobEvent, JobState, ToolInfo, ToolResult
-
-OnLimit = Literal["raise", "wait"]
-
-
-class CallSpec(TypedDict, total=False):
-    """One call of a list, as agents write it: ``{"name": …, "payload": …}``.
-
-    Keys:
-        name: The tool's name. Required.
-        payload: The tool's input. Required.
-        tool_call_id: Idempotency key; a fresh one when absent.
-        priority: 0 to 9, 9 first.
-        deadline: Seconds from now.
-        tenant: The client's when absent.
-    """
-
-    name: str
-    payload: Mapping[str, Any]
-    tool_call_id: str
-    priority: int
-    deadline: float
-    tenant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,93 +42,78 @@ class Answered:
 Outcome = Accepted | Answered
 
 
-def prepare(
-    tool: str,
-    payload: Mapping[str, Any],
-    *,
-    caller_role: str,
-    tenant: str,
-    tool_call_id: str | None = None,
-    on_limit: OnLimit = "wait",
-    deadline: float | None = None,
-    max_wait: float | None = None,
-    priority: int = wire.DEFAULT_PRIORITY,
-) -> wire.Submission:
-    """Check a call's parameters and return its submission.
-
-    Raises:
-        InputInvalid: A parameter is out of bounds, or the payload is no JSON object.
-    """
-    wrong = (
-        ("tool", tool, "a tool's name", bool(tool) and "\0" not in tool),
-        (
-            "caller_role",
-            caller_role,
-            "a role's name without white space",
-            bool(caller_role) and not any(map(str.isspace, caller_role)),
-        ),
-        ("tenant", tenant, "a tenant's name", bool(tenant) and "\0" not in tenant),
-        ("priority", priority, "0 to 9; 9 runs first", type(priority) is int and 0 <= priority <= 9),
-        ("deadline", deadline, "seconds from now, above 0", deadline is None or deadline > 0),
-        ("max_wait", max_wait, "seconds, 0 or more", max_wait is None or max_wait >= 0),
-        ("on_limit", on_limit, "'wait' or 'raise'", on_limit in ("wait", "raise")),
-        (
-            "tool_call_id",
-            tool_call_id,
-            "1 to 256 characters",
-            tool_call_id is None or 1 <= len(tool_call_id) <= 256,
-        ),
-    )
-    for name, value, allowed, fits in wrong:
-        if not fits:
-            raise InputInvalid(f"{name} must be {allowed}, got {value!r}", tool=tool)
-    if not isinstance(payload, Mapping):
-        raise InputInvalid(f"the payload for {tool} must be a JSON object, got {type(payload).__name__}", tool=tool)
-    return wire.Submission(
-        tool=tool,
-        payload=wire.canonical(payload, tool=tool),
-        role=caller_role,
-        tenant=tenant,
-        tool_call_id=tool_call_id or uuid.uuid4().hex,
-        on_limit=on_limit,
-        deadline=deadline,
-        max_wait=max_wait,
-        priority=priority,
-    )
-
-
-def read_submit(reply: Sequence[Any], submission: wire.Submission) -> Outcome:
-    """Read the reply of ``submit_job``."""
+def read_submit(reply: Sequence[Any] | CallError, submission: wire.Submission) -> Outcome:
+    """Read the reply of ``submit_job``, or what kept one of many from being made."""
+    if isinstance(reply, CallError):
+        return Answered("", refused(submission.tool, submission.tool_call_id, reply))
     kind = wire.text(reply[0])
     if kind == "refused":
-        _, code, message, micros = map(wire.text, reply)
-        return Answered("", refusal(submission, code, message, int(micros) / 1e6 or None))
+        code, message = wire.text(reply[1]), wire.text(reply[2])
+        retry_after = int(reply[3]) / 1e6 or None
+        error = CallError.from_code(code)(message, retry_after=retry_after)
+        return Answered("", refused(submission.tool, submission.tool_call_id, error))
     job_id = wire.text(reply[1])
     if kind == "known":
         return Answered(job_id, result_of(wire.record(reply[2:])))
     if kind == "joined":
         return Accepted(job_id, JobState(wire.text(reply[2])))
     if kind == "waiting":
-        return Accepted(job_id, JobState.WAITING, max(int(reply[2]), 0), int(reply[3]) / 1e6)
+        before, micros = int(reply[2]), int(reply[3])
+        return Accepted(job_id, JobState.WAITING, max(before, 0), micros / 1e6)
     return Accepted(job_id, JobState(kind))
 
 
-def refusal(submission: wire.Submission, code: str, message: str, retry_after: float | None = None) -> ToolResult:
-    """Return the result of a call for which there is no job."""
-    kind = CallError.from_code(code)
-    return ToolResult(
-        ok=False,
-        tool=submission.tool,
-        tool_call_id=submission.tool_call_id,
-        error=ErrorInfo(
-            code=code, type=kind.__name__, message=message, retryable=kind.retryable, retry_after=retry_after
-        ),
-        audit=Audit(status="refused"),
-    )
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One of many calls, as a handle shows it.
+
+    Attributes:
+        tool: The tool's name.
+        tool_call_id: The idempotency key.
+        job_id: The job; empty for a refusal and for a cache hit.
+        known: The result, when there is nothing to wait for.
+    """
+
+    tool: str
+    tool_call_id: str
+    job_id: str
+    known: ToolResult | None
+
+
+def members(prepared: Sequence[wire.Submission | ToolResult], batch: str) -> list[wire.Submission | ToolResult]:
+    """Return the calls as members of a batch."""
+    return [
+        replace(one, batch=batch, index=place) if isinstance(one, wire.Submission) else one
+        for place, one in enumerate(prepared)
+    ]
+
+
+def taken(
+    prepared: Sequence[wire.Submission | ToolResult],
+    hits: Iterable[ToolResult | None],
+    replies: Iterable[Sequence[Any] | CallError],
+) -> list[Taken]:
+    """Put together what became of many calls, in their order.
+
+    Args:
+        prepared: Each call's submission, or the result that says why it was not sent.
+        hits: For each submission what the cache had.
+        replies: The reply of ``submit_job`` for each submission that the cache did not answer.
+    """
+    all_hits, all_replies = iter(hits), iter(replies)
+    done: list[Taken] = []
+    for one in prepared:
+        job_id, known = "", one if isinstance(one, ToolResult) else next(all_hits)
+        if known is None and isinstance(one, wire.Submission):
+            outcome = read_submit(next(all_replies), one)
+            job_id = outcome.job_id
+            known = outcome.result if isinstance(outcome, Answered) else None
+        done.append(Taken(one.tool, one.tool_call_id, job_id, known))
+    return done
 
 
 def refused(tool: str, tool_call_id: str, error: CallError) -> ToolResult:
-    """Return the result of a call that *error* stopped before it was sent."""
+    """Return the result of a call for which there is no job because of *error*."""
     return ToolResult(
         ok=False,
         tool=tool,
@@ -166,15 +129,39 @@ def refused(tool: str, tool_call_id: str, error: CallError) -> ToolResult:
     )
 
 
-def cached(submission: wire.Submission, info: ToolInfo, value: bytes) -> ToolResult:
-    """Return the result of a cache hit."""
-    return ToolResult(
-        ok=True,
-        tool=submission.tool,
-        tool_call_id=submission.tool_call_id,
-        result=orjson.loads(value),
-        audit=Audit(status=JobState.SUCCEEDED, cached=True, version=info.version),
-    )
+def raise_refusal(result: ToolResult | None) -> None:
+    """Raise the error of a call that was refused, at submit or at its limit; do nothing about any other.
+
+    Raises:
+        CallError: The call was refused.
+    """
+    if result and (result.audit.status == "refused" or (result.error and result.error.code == "TOOL_RATE_LIMITED")):
+        result.unwrap()
+
+
+def hits(
+    submissions: Sequence[wire.Submission],
+    keys: Mapping[int, tuple[str, ToolInfo]],
+    values: Iterable[bytes | None],
+) -> list[ToolResult | None]:
+    """Return for each submission the result that the cache had.
+
+    Args:
+        submissions: The submissions.
+        keys: What `Catalogue.cache_keys` said of them.
+        values: What the cache had for each of these keys.
+    """
+    found: list[ToolResult | None] = [None] * len(submissions)
+    for (place, (_, info)), value in zip(keys.items(), values, strict=True):
+        if value is not None:
+            found[place] = ToolResult(
+                ok=True,
+                tool=submissions[place].tool,
+                tool_call_id=submissions[place].tool_call_id,
+                result=orjson.loads(value),
+                audit=Audit(status=JobState.SUCCEEDED, cached=True, version=info.version),
+            )
+    return found
 
 
 def result_of(record: Mapping[str, str]) -> ToolResult:
@@ -200,59 +187,120 @@ def result_of(record: Mapping[str, str]) -> ToolResult:
     )
 
 
-def history_event(job_id: str, line: str) -> JobEvent:
-    """Return the event of one line of a job's history."""
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """What ``read_job`` tells of a job.
+
+    Attributes:
+        record: Its record, as `wire.RECORD_FIELDS` names it.
+        history: Its changes of state, when they were asked for.
+        explanation: Why it is where it is; without place and start unless they were asked for.
+    """
+
+    record: dict[str, str]
+    history: list[JobEvent]
+    explanation: Explanation
+
+
+def read_job(job_id: str, reply: Sequence[Any] | CallError) -> JobView:
+    """Read the reply of ``read_job``.
+
+    Raises:
+        JobNotFound: The ledger has no such job.
+        CallError: It is what kept one of many calls from being made.
+    """
+    if isinstance(reply, CallError):
+        raise reply
+    if not reply:
+        raise no_job(job_id)
+    record = wire.record(reply[0])
+    before, micros = (int(reply[2][0]), int(reply[2][1])) if reply[2] else (-1, -1)
+    return JobView(
+        record=record,
+        history=[_history_event(job_id, wire.text(line)) for line in reply[1]],
+        explanation=Explanation(
+            state=JobState(record["state"]),
+            before=before if before >= 0 else None,
+            expected_start=micros / 1e6 if micros >= 0 else None,
+        ),
+    )
+
+
+def _history_event(job_id: str, line: str) -> JobEvent:
     at, kind, attempt, detail = line.split(" ", 3)
     return JobEvent(type=kind, job_id=job_id, at=int(at) / 1e6, attempt=int(attempt), detail=detail)
 
 
-def may_be_cached(info: ToolInfo | None, role: str) -> bool:
-    """Say whether a call by *role* may be answered from the cache."""
-    return info is not None and info.cache_ttl > 0 and (not info.roles or role in info.roles)
+class Past:
+    """Which events of a job were told already; history and the live stream overlap."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, float, str]] = set()
+
+    def news(self, events: Iterable[JobEvent]) -> list[JobEvent]:
+        """Return those of *events* that were not told yet."""
+        found: list[JobEvent] = []
+        for event in events:
+            mark = (event.type, event.at, event.detail)
+            if mark not in self._told:
+                self._told.add(mark)
+                found.append(event)
+        return found
 
 
-def cache_key(namespace: str, submission: wire.Submission, info: ToolInfo) -> str:
-    """Return the key under which the result of *submission* would be cached."""
-    payload = wire.with_defaults(orjson.loads(submission.payload), info.input_schema)
-    return wire.cache_key(
-        namespace,
-        info.name,
-        info.version,
-        wire.canonical(payload),
-        tenant=submission.tenant,
-        role=submission.role,
-    )
-
-
-def explanation(state: str, outlook: Sequence[Any]) -> Explanation:
-    """Read the outlook of ``read_job``."""
-    before, micros = (int(outlook[0]), int(outlook[1])) if outlook else (-1, -1)
-    return Explanation(
-        state=JobState(state),
-        before=before if before >= 0 else None,
-        expected_start=micros / 1e6 if micros >= 0 else None,
-    )
-
-
-def prepare_spec(spec: CallSpec, caller_role: str, tenant: str, on_limit: OnLimit) -> wire.Submission:
-    """Return the submission of one call of a list.
+def settled_record(reply: Sequence[Any] | CallError) -> dict[str, str] | None:
+    """Return a job's record when it has settled, an empty one when the ledger does not have it, else None.
 
     Raises:
-        InputInvalid: The call has no name or payload, an unknown key, or a parameter out of bounds.
+        CallError: It is what kept one of many calls from being made.
     """
-    unknown = set(spec) - CallSpec.__required_keys__ - CallSpec.__optional_keys__
-    if unknown or "name" not in spec or "payload" not in spec:
-        raise InputInvalid(
-            f"a call must be an object with name and payload (optional: tool_call_id, priority, deadline, tenant), "
-            f"got keys {sorted(spec)}"
+    if isinstance(reply, CallError):
+        raise reply
+    if not reply:
+        return {}
+    record = wire.record(reply[0])
+    return record if record["settled"] else None
+
+
+def settled_result(job_id: str, record: Mapping[str, str]) -> ToolResult:
+    """Return the result that `settled_record` found.
+
+    Raises:
+        JobNotFound: The record is empty: the retention is over.
+    """
+    if not record:
+        raise no_job(job_id)
+    return result_of(record)
+
+
+def no_result(tool: str, job_id: str, seconds: float, *, others: int = 0) -> ResultTimeout:
+    """Return the error for a wait of *seconds* that ran out; *others* are jobs that were waited for as well."""
+    which = f"{tool} (job {job_id})" + (f" and {others} other calls" if others else "")
+    return ResultTimeout(
+        f"no result of {which} within {seconds:g} s; the job goes on: wait longer, look at "
+        f"`salesboost status {job_id}`, or cancel it"
+    )
+
+
+def read_cancel(job_id: str, reply: Sequence[Any]) -> bool:
+    """Read the reply of ``cancel_job``.
+
+    Raises:
+        JobNotFound: The ledger has no such job.
+    """
+    word = wire.text(reply[0])
+    if word == "gone":
+        raise no_job(job_id)
+    return word in ("cancelled", "requested")
+
+
+def no_job(job_id: str) -> JobNotFound:
+    """Return the error for a job that the ledger does not have."""
+    if not job_id:
+        return JobNotFound(
+            "this call never became a job: it was refused, or answered from the cache; its result says which"
         )
-    return prepare(
-        spec["name"],
-        spec["payload"],
-        caller_role=caller_role,
-        tenant=spec.get("tenant", tenant),
-        tool_call_id=spec.get("tool_call_id"),
-        on_limit=on_limit,
-        deadline=spec.get("deadline"),
-        priority=spec.get("priority", wire.DEFAULT_PRIORITY),
+    return JobNotFound(
+        f"the ledger has no job {json.dumps(job_id)}: check the id; settled jobs are kept for their retention "
+        "(24 h by default), and a call answered from the cache never becomes a job"
     )

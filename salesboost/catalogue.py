@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import orjson
+
+from salesboost import wire
 from salesboost.models import ToolInfo
 
 FRESH = 10.0
@@ -28,10 +31,19 @@ class Catalogue:
         self._tools = {name: ToolInfo.model_validate_json(value) for name, value in published.items()}
         self._until = time.monotonic() + FRESH
 
-    def get(self, name: str) -> ToolInfo | None:
-        """Return one tool, None when nobody published it."""
-        return self._tools.get(name)
-
     def tools(self) -> list[ToolInfo]:
         """Return all tools by name."""
         return [self._tools[name] for name in sorted(self._tools)]
+
+    def cache_keys(self, namespace: str, submissions: Sequence[wire.Submission]) -> dict[int, tuple[str, ToolInfo]]:
+        """Return, by place, the cache's key of each submission that may be answered from the cache."""
+        keys: dict[int, tuple[str, ToolInfo]] = {}
+        for place, submission in enumerate(submissions):
+            info = self._tools.get(submission.tool)
+            if info and info.cache_ttl > 0 and (not info.roles or submission.role in info.roles):
+                payload = wire.canonical(wire.with_defaults(orjson.loads(submission.payload), info.input_schema))
+                key = wire.cache_key(
+                    namespace, info.name, info.version, payload, tenant=submission.tenant, role=submission.role
+                )
+                keys[place] = key, info
+        return keys

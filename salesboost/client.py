@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,15 +10,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from salesboost import calls, locate, statistics, wire
-from salesboost.calls import CallSpec, OnLimit
 from salesboost.catalogue import Catalogue
-from salesboost.errors import CallError, InputInvalid, JobNotFound, ResultTimeout
 from salesboost.handle import JobHandle
 from salesboost.inbox import Inbox
 from salesboost.models import Explanation, JobEvent, JobState, ToolInfo, ToolResult
 from salesboost.routing import Router
 from salesboost.statistics import ToolStatistics
 from salesboost.store import CacheStore, StateStore
+from salesboost.submissions import CallSpec, OnLimit, check_window, prepare, prepare_many
+from salesboost.watches import MAX_SILENCE, POLL
 
 
 class ToolClient:
@@ -51,7 +50,7 @@ class ToolClient:
         self.tenant = tenant
         self.result_timeout = result_timeout
         self._state = StateStore(locate.state_url(url), namespace=namespace, timeout=timeout)
-        found = locate.cache_url(cache_url)
+        found = locate.cache_url(cache_url, state=url)
         self._cache = CacheStore(found, namespace=namespace) if found else None
         self._inbox = Inbox(self._state)
         self._catalogue = Catalogue()
@@ -107,7 +106,7 @@ class ToolClient:
                 `IdempotencyConflict`, `ToolUnavailable`.
             ResultTimeout: The result did not come in time.
         """
-        submission = calls.prepare(
+        submission = prepare(
             tool,
             payload,
             caller_role=caller_role,
@@ -122,21 +121,18 @@ class ToolClient:
         if hit:
             return hit
         job_id = wire.job_id(submission.tenant, submission.tool, submission.tool_call_id)
-        inbox = self._inbox.name
-        self._inbox.want(job_id)
-        try:
-            reply = self._state.call("submit_job", *replace(submission, inbox=inbox).arguments())
+        seconds = self.result_timeout if timeout is None else timeout
+        with self._inbox.watching([job_id]) as watch:
+            reply = self._state.call("submit_job", *replace(submission, inbox=self._inbox.name).arguments())
             outcome = calls.read_submit(reply, submission)
             if isinstance(outcome, calls.Answered):
                 result = outcome.result
             else:
-                until = time.monotonic() + (timeout or self.result_timeout)
-                found = self._inbox.settled({job_id}, until)
-                result = self._result(job_id, found.get(job_id), tool, timeout or self.result_timeout)
-        finally:
-            self._inbox.forget(job_id)
-        if result.audit.status == "refused" or (result.error and result.error.code == "TOOL_RATE_LIMITED"):
-            result.unwrap()
+                settled = self._inbox.next_settled(watch, time.monotonic() + seconds)
+                if settled is None:
+                    raise calls.no_result(tool, job_id, seconds)
+                result = calls.settled_result(*settled)
+        calls.raise_refusal(result)
         return result
 
     def submit(
@@ -159,7 +155,7 @@ class ToolClient:
         Raises:
             CallError: The call was refused; nothing was stored.
         """
-        submission = calls.prepare(
+        submission = prepare(
             tool,
             payload,
             caller_role=caller_role,
@@ -171,8 +167,7 @@ class ToolClient:
             priority=priority,
         )
         handle = self._submit([submission])[0]
-        if handle.known and handle.known.audit.status == "refused":
-            handle.known.unwrap()
+        calls.raise_refusal(handle.known)
         return handle
 
     def submit_many(
@@ -182,10 +177,26 @@ class ToolClient:
 
         A call that is refused does not harm the others: its handle's result says why.
         """
-        submissions, handles = self._prepare_many(specs, caller_role, on_limit)
-        for place, handle in zip(submissions, self._submit(list(submissions.values())), strict=True):
-            handles[place] = handle
-        return [handles[place] for place in sorted(handles)]
+        return self._submit(prepare_many(specs, caller_role, self.tenant, on_limit))
+
+    def submit_parallel(
+        self,
+        specs: Iterable[CallSpec],
+        *,
+        caller_role: str,
+        max_concurrent: int | None = None,
+        on_limit: OnLimit = "wait",
+    ) -> list[JobHandle]:
+        """Hand over calls of which at most *max_concurrent* are admitted and unfinished at a time.
+
+        Returns at once, with handles in input order; `as_completed` gives the results. The parameters are those of
+        `call_parallel`.
+        """
+        window = check_window(max_concurrent)
+        prepared = prepare_many(specs, caller_role, self.tenant, on_limit)
+        batch = uuid.uuid4().hex
+        self._state.call("open_batch", batch, window)
+        return self._submit(calls.members(prepared, batch))
 
     def call_parallel(
         self,
@@ -213,17 +224,9 @@ class ToolClient:
             InputInvalid: *max_concurrent* is below 1.
             ResultTimeout: Some did not settle in time. They go on.
         """
-        if max_concurrent is not None and max_concurrent < 1:
-            raise InputInvalid(f"max_concurrent must be 1 or more, got {max_concurrent}")
-        submissions, handles = self._prepare_many(specs, caller_role, on_limit)
-        batch = uuid.uuid4().hex
-        self._state.call("open_batch", batch, max_concurrent or "")
-        members = [replace(s, batch=batch, index=place) for place, s in submissions.items()]
-        for place, handle in zip(submissions, self._submit(members), strict=True):
-            handles[place] = handle
-        ordered = [handles[place] for place in sorted(handles)]
-        results = dict(self.as_completed(ordered, timeout=timeout))
-        return [results[handle] for handle in ordered]
+        handles = self.submit_parallel(specs, caller_role=caller_role, max_concurrent=max_concurrent, on_limit=on_limit)
+        results = dict(self.as_completed(handles, timeout=timeout))
+        return [results[handle] for handle in handles]
 
     def as_completed(
         self, handles: Iterable[JobHandle], *, timeout: float | None = None
@@ -234,34 +237,26 @@ class ToolClient:
             ResultTimeout: Some did not settle within *timeout* seconds. They go on.
             JobNotFound: The retention of one is over.
         """
-        seconds = timeout or self.result_timeout
+        seconds = self.result_timeout if timeout is None else timeout
         until = time.monotonic() + seconds
-        open_handles: dict[str, list[JobHandle]] = {}
+        waiting: dict[str, list[JobHandle]] = {}
         for handle in handles:
             if handle.known:
                 yield handle, handle.known
             else:
-                open_handles.setdefault(handle.job_id, []).append(handle)
-        inbox, jobs = self._inbox.name, list(open_handles)
-        for job_id in jobs:
-            self._inbox.want(job_id)
-        try:
-            for job_id, reply in zip(
-                jobs, self._state.call_many("read_job", [(j, inbox, 0, 0) for j in jobs]), strict=True
-            ):
-                if not reply or wire.record(reply[0])["settled"]:
-                    result = self._result(job_id, wire.record(reply[0]) if reply else {}, "", seconds)
-                    for handle in open_handles.pop(job_id):
-                        yield handle, result
-            while open_handles:
-                found = self._inbox.settled(set(open_handles), until)
-                for job_id in found or list(open_handles)[:1]:
-                    result = self._result(job_id, found.get(job_id), open_handles[job_id][0].tool, seconds)
-                    for handle in open_handles.pop(job_id):
-                        yield handle, result
-        finally:
-            for job_id in jobs:
-                self._inbox.forget(job_id)
+                waiting.setdefault(handle.job_id, []).append(handle)
+        if not waiting:
+            return
+        with self._inbox.watching(waiting) as watch:
+            self._inbox.ask(waiting)
+            while waiting:
+                settled = self._inbox.next_settled(watch, until)
+                if settled is None:
+                    job_id, others = next(iter(waiting.items()))
+                    raise calls.no_result(others[0].tool, job_id, seconds, others=len(waiting) - 1)
+                result = calls.settled_result(*settled)
+                for handle in waiting.pop(settled[0]):
+                    yield handle, result
 
     def tools(self) -> list[ToolInfo]:
         """Return the tools that workers have published, by name."""
@@ -272,11 +267,7 @@ class ToolClient:
         """Return what has become of each published tool's calls, by name."""
         names = [info.name for info in self.tools()]
         cached = self._cache.counts() if self._cache else {}
-        fields = self._state.statistics(names)
-        return {
-            name: statistics.read(name, found, cached.get(f"{name}:hits", 0))
-            for name, found in zip(names, fields, strict=True)
-        }
+        return statistics.read_all(names, self._state.statistics(names), cached)
 
     def handle(self, job_id: str) -> JobHandle:
         """Return a handle of a job by its id.
@@ -284,113 +275,58 @@ class ToolClient:
         Raises:
             JobNotFound: The ledger has no such job.
         """
-        record, _, _ = self._read(job_id)
-        return JobHandle(self, tool=record["tool"], tool_call_id=record["tool_call_id"], job_id=job_id)
+        record = self._read(job_id).record
+        return JobHandle(self, calls.Taken(record["tool"], record["tool_call_id"], job_id, None))
 
     def job_state(self, job_id: str) -> JobState:
         """Return the state of a job; see `JobHandle.status`."""
-        return JobState(self._read(job_id)[0]["state"])
+        return JobState(self._read(job_id).record["state"])
 
     def job_history(self, job_id: str) -> list[JobEvent]:
         """Return the changes of state of a job; see `JobHandle.history`."""
-        return self._read(job_id, history=True)[1]
+        return self._read(job_id, history=True).history
 
     def explain(self, job_id: str) -> Explanation:
         """Say why a job is where it is; see `JobHandle.explain`."""
-        return self._read(job_id, explain=True)[2]
+        return self._read(job_id, explain=True).explanation
 
     def job_events(self, job_id: str) -> Iterator[JobEvent]:
         """Yield the past and coming events of a job until it settles; see `JobHandle.events`."""
-        stream = self._inbox.events(job_id)
-        record, past, _ = self._read(job_id, inbox=f"+{self._inbox.name}", history=True)
-        yield from past
-        last = past[-1].at if past else 0.0
-        if JobState(record["state"]).settled:
-            return
-        for event in stream:
-            if event.at > last:
-                yield event
-            if event.settles:
-                return
+        silence = POLL
+        past = calls.Past()
+        with self._inbox.watching([job_id], events=True) as watch:
+            while True:
+                # At first, and again after a silence, because an event in the inbox may be lost.
+                view = self._read(job_id, inbox=f"+{self._inbox.name}", history=True)
+                yield from past.news(view.history)
+                if view.explanation.state.settled:
+                    return
+                while event := self._inbox.next_event(watch, time.monotonic() + silence):
+                    yield from past.news([event])
+                    if event.settles:
+                        return
+                silence = min(silence * 2, MAX_SILENCE)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job; see `JobHandle.cancel`."""
-        reply = wire.text(self._state.call("cancel_job", job_id)[0])
-        if reply == "gone":
-            raise _no_job(job_id)
-        return reply in ("cancelled", "requested")
+        return calls.read_cancel(job_id, self._state.call("cancel_job", job_id))
 
-    def _read(
-        self, job_id: str, *, inbox: str = "", history: bool = False, explain: bool = False
-    ) -> tuple[dict[str, str], list[JobEvent], Explanation]:
+    def _read(self, job_id: str, *, inbox: str = "", history: bool = False, explain: bool = False) -> calls.JobView:
         reply: Any = self._state.call("read_job", job_id, inbox, int(history), int(explain)) if job_id else []
-        if not reply:
-            raise _no_job(job_id)
-        record = wire.record(reply[0])
-        events = [calls.history_event(job_id, wire.text(line)) for line in reply[1]]
-        return record, events, calls.explanation(record["state"], reply[2])
+        return calls.read_job(job_id, reply)
 
-    def _prepare_many(
-        self, specs: Iterable[CallSpec], caller_role: str, on_limit: OnLimit
-    ) -> tuple[dict[int, wire.Submission], dict[int, JobHandle]]:
-        submissions: dict[int, wire.Submission] = {}
-        handles: dict[int, JobHandle] = {}
-        for place, spec in enumerate(specs):
-            try:
-                submissions[place] = calls.prepare_spec(spec, caller_role, self.tenant, on_limit)
-            except CallError as exc:
-                known = calls.refused(str(spec.get("name", "")), str(spec.get("tool_call_id", "")), exc)
-                handles[place] = JobHandle(
-                    self, tool=known.tool, tool_call_id=known.tool_call_id, job_id="", known=known
-                )
-        return submissions, handles
-
-    def _submit(self, submissions: Sequence[wire.Submission]) -> list[JobHandle]:
+    def _submit(self, prepared: Sequence[wire.Submission | ToolResult]) -> list[JobHandle]:
+        submissions = [one for one in prepared if isinstance(one, wire.Submission)]
         hits = self._from_cache(submissions)
-        misses = [s for s, hit in zip(submissions, hits, strict=True) if hit is None]
-        replies = iter(self._state.call_many("submit_job", [s.arguments() for s in misses]))
-        handles: list[JobHandle] = []
-        for submission, hit in zip(submissions, hits, strict=True):
-            job_id, known = "", hit
-            if known is None:
-                outcome = calls.read_submit(next(replies), submission)
-                job_id = outcome.job_id
-                known = outcome.result if isinstance(outcome, calls.Answered) else None
-            handles.append(
-                JobHandle(self, tool=submission.tool, tool_call_id=submission.tool_call_id, job_id=job_id, known=known)
-            )
-        return handles
+        misses = [one.arguments() for one, hit in zip(submissions, hits, strict=True) if hit is None]
+        replies = self._state.call_many("submit_job", misses)
+        return [JobHandle(self, taken) for taken in calls.taken(prepared, hits, replies)]
 
     def _from_cache(self, submissions: Sequence[wire.Submission]) -> list[ToolResult | None]:
-        hits: list[ToolResult | None] = [None] * len(submissions)
         if self._cache is None:
-            return hits
+            return [None] * len(submissions)
         if self._catalogue.stale:
             self._catalogue.update(self._state.catalogue())
-        keys: dict[int, tuple[str, ToolInfo]] = {}
-        for place, submission in enumerate(submissions):
-            info = self._catalogue.get(submission.tool)
-            if info and calls.may_be_cached(info, submission.role):
-                keys[place] = calls.cache_key(self.namespace, submission, info), info
+        keys = self._catalogue.cache_keys(self.namespace, submissions)
         values = self._cache.get_many([(info.name, key) for key, info in keys.values()])
-        for (place, (_, info)), value in zip(keys.items(), values, strict=True):
-            if value is not None:
-                hits[place] = calls.cached(submissions[place], info, value)
-        return hits
-
-    def _result(self, job_id: str, record: dict[str, str] | None, tool: str, seconds: float) -> ToolResult:
-        if record is None:
-            raise ResultTimeout(
-                f"no result of {tool} (job {job_id}) within {seconds:g} s; the job goes on: wait longer, look at "
-                f"`salesboost status {job_id}`, or cancel it"
-            )
-        if not record:
-            raise _no_job(job_id)
-        return calls.result_of(record)
-
-
-def _no_job(job_id: str) -> JobNotFound:
-    return JobNotFound(
-        f"the ledger has no job {json.dumps(job_id)}: check the id; settled jobs are kept for their retention "
-        "(24 h by default), and a call answered from the cache never becomes a job"
-    )
+        return calls.hits(submissions, keys, values)

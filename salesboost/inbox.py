@@ -11,18 +11,14 @@ import os
 import threading
 import time
 import uuid
-from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
-import orjson
-
-from salesboost import wire
+from salesboost import calls
+from salesboost.errors import ToolUnavailable
 from salesboost.models import JobEvent
 from salesboost.store import StateStore
-
-POLL = 1.0
-"""Seconds of silence after which the ledger is asked, doubling up to 8 s."""
+from salesboost.watches import MAX_SILENCE, PAUSE, POLL, Settled, Switchboard, Watch
 
 
 class Inbox:
@@ -30,7 +26,6 @@ class Inbox:
 
     def __init__(self, store: StateStore) -> None:
         self._store = store
-        self._pid = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -38,9 +33,7 @@ class Inbox:
         self._name = uuid.uuid4().hex
         self._changed = threading.Condition()
         self._reading = False
-        self._wanted: dict[str, int] = {}
-        self._settled: dict[str, dict[str, str]] = {}
-        self._events: dict[str, deque[JobEvent]] = {}
+        self._board = Switchboard()
 
     @property
     def name(self) -> str:
@@ -49,99 +42,99 @@ class Inbox:
             self._reset()
         return self._name
 
-    def want(self, job_id: str) -> None:
-        """Keep what arrives for *job_id* until `forget`; call it before the job can settle."""
+    @contextmanager
+    def watching(self, job_ids: Iterable[str], *, events: bool = False) -> Generator[Watch]:
+        """Keep what arrives for *job_ids* while the block runs; enter it before they can settle."""
+        if self._pid != os.getpid():
+            self._reset()
+        watch = Watch(job_ids, events=events)
+        began_with = tuple(watch.open)
         with self._changed:
-            self._wanted[job_id] = self._wanted.get(job_id, 0) + 1
+            self._board.connect(watch)
+        try:
+            yield watch
+        finally:
+            with self._changed:
+                self._board.disconnect(watch, began_with)
 
-    def forget(self, job_id: str) -> None:
-        """Stop keeping what arrives for *job_id*."""
-        with self._changed:
-            left = self._wanted.get(job_id, 1) - 1
-            if left:
-                self._wanted[job_id] = left
-            else:
-                self._wanted.pop(job_id, None)
-                self._settled.pop(job_id, None)
+    def next_settled(self, watch: Watch, until: float) -> Settled | None:
+        """Return one of the jobs of *watch* that have settled, None when time runs out.
 
-    def settled(self, job_ids: set[str], until: float) -> dict[str, dict[str, str]]:
-        """Return the records of those of *job_ids* that have settled; at least one unless time runs out.
-
-        The record of a job that the ledger does not have is empty.
+        While the state server is away the wait goes on: the jobs do too.
 
         Args:
-            job_ids: Jobs that were wanted.
+            watch: What `watching` gave.
             until: `time.monotonic` value at which to give up.
+
+        Raises:
+            ToolUnavailable: The state server was away when time ran out.
         """
         silence, asked = POLL, time.monotonic()
+        trouble: ToolUnavailable | None = None
         while True:
             with self._changed:
-                found = {job: self._settled[job] for job in job_ids if job in self._settled}
+                if watch.settled:
+                    return watch.settled.popleft()
             now = time.monotonic()
-            if found or now >= until:
-                return found
-            if now - asked >= silence:
-                self._ask(job_ids)
-                silence, asked = min(silence * 2, 8.0), time.monotonic()
-                continue
-            self._await_change(min(until - now, silence - (now - asked)))
+            if now >= until:
+                if trouble:
+                    raise trouble
+                return None
+            try:
+                if now - asked < silence:
+                    self._await_change(watch, min(until - now, silence - (now - asked)))
+                else:
+                    self.ask(watch.next_asked())
+                    silence, asked, trouble = min(silence * 2, MAX_SILENCE), time.monotonic(), None
+            except ToolUnavailable as exc:
+                trouble = exc
+                time.sleep(max(0.0, min(PAUSE, until - time.monotonic())))
 
-    def events(self, job_id: str) -> Iterator[JobEvent]:
-        """Start keeping events of *job_id* and return an endless iterator; the caller stops at the last one."""
-        queue: deque[JobEvent] = deque()
-        self._events[job_id] = queue
-        return self._stream(job_id, queue)
+    def next_event(self, watch: Watch, until: float) -> JobEvent | None:
+        """Return the next event of the jobs of *watch*, None when time runs out.
 
-    def _stream(self, job_id: str, queue: deque[JobEvent]) -> Iterator[JobEvent]:
-        try:
-            while True:
-                while queue:
-                    yield queue.popleft()
-                self._await_change(POLL)
-        finally:
-            self._events.pop(job_id, None)
+        Raises:
+            ToolUnavailable: The state server is away.
+        """
+        while True:
+            with self._changed:
+                if watch.events:
+                    return watch.events.popleft()
+            seconds = until - time.monotonic()
+            if seconds <= 0:
+                return None
+            self._await_change(watch, seconds)
 
-    def _await_change(self, seconds: float) -> None:
+    def _await_change(self, watch: Watch, seconds: float) -> None:
         with self._changed:
+            if watch.settled or watch.events:
+                return  # another thread has brought it since the caller looked
             if self._reading:
                 self._changed.wait(seconds)
                 return
             self._reading = True
         try:
             entries = self._store.pop_inbox(self._name, min(seconds, POLL))
-            self._take(entries)
+            with self._changed:
+                look = self._board.sort_in(entries)
+            self.ask(look)
         finally:
             with self._changed:
                 self._reading = False
                 self._changed.notify_all()
 
-    def _take(self, entries: list[bytes]) -> None:
-        look: list[str] = []
-        with self._changed:
-            for entry in map(orjson.loads, entries):
-                kind, job_id = entry[0], entry[1]
-                if kind == "event":
-                    if job_id in self._events:
-                        self._events[job_id].append(read_event(entry))
-                elif job_id in self._wanted:
-                    if kind == "settled":
-                        self._settled[job_id] = wire.record(entry[2])
-                    else:
-                        look.append(job_id)
-        if look:
-            self._ask(set(look))
+    def ask(self, job_ids: Iterable[str]) -> None:
+        """Ask the ledger which of *job_ids* have settled, and to be told of the others; hand them to their waiters.
 
-    def _ask(self, job_ids: set[str]) -> None:
+        Raises:
+            ToolUnavailable: The state server is away.
+        """
         jobs = list(job_ids)
+        if not jobs:
+            return
         replies = self._store.call_many("read_job", [(job, self._name, 0, 0) for job in jobs])
         with self._changed:
             for job, reply in zip(jobs, replies, strict=True):
-                found = wire.record(reply[0]) if reply else {}
-                if job in self._wanted and (not found or found["settled"]):
-                    self._settled[job] = found
-
-
-def read_event(entry: list[Any]) -> JobEvent:
-    """Read an event's inbox entry."""
-    _, job_id, kind, at, attempt, detail = entry
-    return JobEvent(type=kind, job_id=job_id, at=int(at) / 1e6, attempt=int(attempt), detail=detail)
+                record = calls.settled_record(reply)
+                if record is not None:
+                    self._board.settle(job, record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import cast
 
 from salesboost.errors import ConfigurationError
 
@@ -27,7 +28,10 @@ def running_stack() -> dict[str, str]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {name: found[name] for name in ("state_url", "cache_url") if found.get(name)}
+    if not isinstance(found, dict):
+        return {}
+    stack = cast(dict[str, str], found)
+    return {name: stack[name] for name in ("state_url", "cache_url") if stack.get(name)}
 
 
 def state_url(given: str | None = None) -> str:
@@ -45,6 +49,16 @@ def state_url(given: str | None = None) -> str:
     return url
 
 
-def cache_url(given: str | None = None) -> str | None:
-    """Return the URL of the cache server, None when there is none: calls then go on without a cache."""
-    return given or os.environ.get(CACHE_VARIABLE) or running_stack().get("cache_url")
+def cache_url(given: str | None = None, *, state: str | None = None) -> str | None:
+    """Return the URL of the cache server, None when there is none: calls then go on without a cache.
+
+    The cache of the stack that runs here belongs to that stack's state server: it is not used beside another one.
+
+    Args:
+        given: The URL that the caller named, if any.
+        state: The state server's URL that the caller named, if any.
+    """
+    named = given or os.environ.get(CACHE_VARIABLE)
+    if named or state or os.environ.get(STATE_VARIABLE):
+        return named or None
+    return running_stack().get("cache_url")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from salesboost import wire
 from salesboost.errors import InputInvalid, ToolNotFound
 from salesboost.store import StateStore
+
+if TYPE_CHECKING:
+    from salesboost.async_store import AsyncStateStore
 
 DECISION_TTL = 3600.0
 """Seconds for which feedback on a decision is accepted."""
@@ -56,20 +60,7 @@ class Router:
         Raises:
             ToolNotFound: No worker published such a group.
         """
-        decision = f"{tool_group}:{secrets.token_hex(12)}"
-        reply = self._store.call(
-            "select_arm",
-            tool_group,
-            repr(random.random()),
-            repr(random.random()),
-            decision,
-            wire.micros(DECISION_TTL),
-        )
-        if wire.text(reply[0]) == "unknown":
-            raise ToolNotFound(
-                f"no tool group named {tool_group!r}: name it in config/groups.toml and restart a worker"
-            )
-        return wire.text(reply[1]), wire.text(reply[2]) or None
+        return read_choice(tool_group, self._store.call("select_arm", *choice_arguments(tool_group)))
 
     def record_feedback(
         self, decision_id: str | None, success: bool, latency_ms: float, error: str | None = None
@@ -85,12 +76,8 @@ class Router:
         Raises:
             InputInvalid: *latency_ms* is negative or no number.
         """
-        if not latency_ms >= 0:
-            raise InputInvalid(f"latency_ms must be 0 or more, got {latency_ms!r}")
-        if decision_id is None:
-            return False
-        reply = self._store.call("record_feedback", decision_id, int(success), repr(float(latency_ms)))
-        return wire.text(reply) == "ok"
+        arguments = feedback_arguments(decision_id, success, latency_ms)
+        return bool(arguments) and wire.text(self._store.call("record_feedback", *arguments)) == "ok"
 
     def get_statistics(self, tool_group: str) -> list[ArmStatistics]:
         """Return what is known of each tool of the group, in the group's order.
@@ -98,21 +85,93 @@ class Router:
         Raises:
             ToolNotFound: No worker published such a group.
         """
-        tools, fields = self._store.group(tool_group)
-        if not tools:
-            raise ToolNotFound(
-                f"no tool group named {tool_group!r}: name it in config/groups.toml and restart a worker"
-            )
-        return [_arm(tool, fields) for tool in tools]
+        return read_arms(tool_group, *self._store.group(tool_group))
 
     def get_best_tool(self, tool_group: str) -> str:
         """Return the tool with the best mean reward; the group's first one before any feedback."""
-        arms = self.get_statistics(tool_group)
-        return max(arms, key=lambda arm: arm.mean_reward if arm.feedbacks else float("-inf")).tool
+        return best(self.get_statistics(tool_group)).tool
 
     def reset(self, tool_group: str) -> None:
         """Forget what was learned about the group."""
         self._store.forget_group(tool_group)
+
+
+class AsyncRouter:
+    """As `Router`, for `AsyncToolClient`."""
+
+    def __init__(self, store: Callable[[], AsyncStateStore]) -> None:
+        self._store = store
+
+    async def select_tool(self, tool_group: str, context: Mapping[str, str] | None = None) -> tuple[str, str | None]:
+        """See `Router.select_tool`."""
+        return read_choice(tool_group, await self._store().call("select_arm", *choice_arguments(tool_group)))
+
+    async def record_feedback(
+        self, decision_id: str | None, success: bool, latency_ms: float, error: str | None = None
+    ) -> bool:
+        """See `Router.record_feedback`."""
+        arguments = feedback_arguments(decision_id, success, latency_ms)
+        return bool(arguments) and wire.text(await self._store().call("record_feedback", *arguments)) == "ok"
+
+    async def get_statistics(self, tool_group: str) -> list[ArmStatistics]:
+        """See `Router.get_statistics`."""
+        return read_arms(tool_group, *await self._store().group(tool_group))
+
+    async def get_best_tool(self, tool_group: str) -> str:
+        """See `Router.get_best_tool`."""
+        return best(await self.get_statistics(tool_group)).tool
+
+    async def reset(self, tool_group: str) -> None:
+        """See `Router.reset`."""
+        await self._store().forget_group(tool_group)
+
+
+def choice_arguments(tool_group: str) -> list[str | bytes | int]:
+    """Return the arguments of ``select_arm``: the server is told the dice, so that it stays deterministic."""
+    decision = f"{tool_group}:{secrets.token_hex(12)}"
+    return [tool_group, repr(random.random()), repr(random.random()), decision, wire.micros(DECISION_TTL)]
+
+
+def read_choice(tool_group: str, reply: Sequence[Any]) -> tuple[str, str | None]:
+    """Read the reply of ``select_arm``.
+
+    Raises:
+        ToolNotFound: No worker published such a group.
+    """
+    if wire.text(reply[0]) == "unknown":
+        raise _no_group(tool_group)
+    return wire.text(reply[1]), wire.text(reply[2]) or None
+
+
+def feedback_arguments(decision_id: str | None, success: bool, latency_ms: float) -> list[str | bytes | int]:
+    """Return the arguments of ``record_feedback``, none when there was no decision.
+
+    Raises:
+        InputInvalid: *latency_ms* is negative or no number.
+    """
+    if not latency_ms >= 0:
+        raise InputInvalid(f"latency_ms must be 0 or more, got {latency_ms!r}")
+    return [decision_id, int(success), repr(float(latency_ms))] if decision_id is not None else []
+
+
+def read_arms(tool_group: str, tools: Sequence[str], fields: Mapping[str, str]) -> list[ArmStatistics]:
+    """Return the statistics of a group's tools.
+
+    Raises:
+        ToolNotFound: There are no tools: no worker published such a group.
+    """
+    if not tools:
+        raise _no_group(tool_group)
+    return [_arm(tool, fields) for tool in tools]
+
+
+def best(arms: Sequence[ArmStatistics]) -> ArmStatistics:
+    """Return the one with the best mean reward; the first one before any feedback."""
+    return max(arms, key=lambda arm: arm.mean_reward if arm.feedbacks else float("-inf"))
+
+
+def _no_group(tool_group: str) -> ToolNotFound:
+    return ToolNotFound(f"no tool group named {tool_group!r}: name it in config/groups.toml and restart a worker")
 
 
 def _arm(tool: str, fields: Mapping[str, str]) -> ArmStatistics:

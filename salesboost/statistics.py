@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 BASE = 1.1
@@ -58,6 +58,19 @@ class ToolStatistics:
             if left <= 0:
                 return float(BASE ** (bucket + 0.5) / 1000)
         return None
+
+
+def read_all(
+    tools: Sequence[str], fields: Sequence[Mapping[str, str]], counts: Mapping[str, int]
+) -> dict[str, ToolStatistics]:
+    """Return the statistics of each tool.
+
+    Args:
+        tools: The tools' names.
+        fields: The fields of each one's ``stats:<tool>`` hash.
+        counts: Hits and misses of the cache, ``<tool>:hits`` and ``<tool>:misses``.
+    """
+    return {tool: read(tool, found, counts.get(f"{tool}:hits", 0)) for tool, found in zip(tools, fields, strict=True)}
 
 
 def read(tool: str, fields: Mapping[str, str], cached: int) -> ToolStatistics:

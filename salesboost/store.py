@@ -1,6 +1,6 @@
-"""The two servers as producers use them: the only place in the wheel that knows redis-py.
+"""The two servers as producers use them; `salesboost.async_store` is the twin for event loops.
 
-`StateStore` and `CacheStore` have asynchronous twins in `salesboost.aio`. Foreign errors are translated here, once.
+With `salesboost.connections` these are the only modules in the wheel that know redis-py.
 """
 
 from __future__ import annotations
@@ -8,53 +8,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
 
 from salesboost import wire
-from salesboost.errors import SalesBoostError, ToolUnavailable
+from salesboost.connections import (
+    CACHE_PATIENCE,
+    CACHE_PAUSE,
+    PIPELINE,
+    connect,
+    errors_translated,
+    translated,
+)
+from salesboost.errors import CallError
 
 T = TypeVar("T")
-
-PIPELINE = 500
-"""Calls sent in one pipeline: enough to hide the round trip, few enough not to hold up other clients."""
-
-
-def translated(exc: redis.RedisError, url: str) -> SalesBoostError:
-    """Return our error for one of redis-py's."""
-    message = str(exc)
-    if "Function not found" in message:
-        return ToolUnavailable(
-            f"the server at {url} has no SalesBoost functions of wire version {wire.WIRE_VERSION}: start a worker of "
-            "this version (`salesboost up`), which loads them",
-            retry_after=1.0,
-        )
-    if message.startswith("OOM") or "command not allowed when used memory" in message:
-        return ToolUnavailable(
-            f"the state server at {url} is out of memory and takes no new calls; raise its maxmemory or let workers "
-            "drain it",
-            retry_after=5.0,
-        )
-    return ToolUnavailable(
-        f"the server at {url} did not answer ({type(exc).__name__}: {message}); check that it runs and can be reached",
-        retry_after=1.0,
-    )
-
-
-def connect(url: str, *, timeout: float) -> redis.Redis:
-    """Return a client whose commands fail within about *timeout* seconds; repeats are safe with our functions."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), 3),
-        health_check_interval=30,
-    )
 
 
 class StateStore:
@@ -64,12 +35,16 @@ class StateStore:
         url: ``redis://``, ``rediss://`` or ``unix://`` URL.
         namespace: The ledger's name; several may share a server.
         timeout: Seconds until a command gives up.
+
+    Raises:
+        ConfigurationError: *url* is no URL of a server.
     """
 
     def __init__(self, url: str, *, namespace: str = wire.DEFAULT_NAMESPACE, timeout: float = 5.0) -> None:
         self.url = url
         self.namespace = namespace
         self._root = wire.root(namespace)
+        self._longest_pop = timeout / 2
         self._redis = connect(url, timeout=timeout)
 
     @property
@@ -93,26 +68,32 @@ class StateStore:
         with self._translating():
             return self._redis.fcall(wire.function(operation), 1, self._root, *cast(Any, args))
 
-    def call_many(self, operation: str, calls: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
-        """Run one function for each argument list, in pipelines; replies in the same order."""
+    def call_many(
+        self, operation: str, calls: Sequence[Sequence[str | bytes | int]]
+    ) -> list[Sequence[Any] | CallError]:
+        """Run one function for each argument list, in pipelines; replies in the same order.
+
+        A call that the server refuses does not harm the others: its error stands in the place of its reply.
+
+        Raises:
+            ToolUnavailable: The server is away.
+        """
         replies: list[Any] = []
         with self._translating():
             for start in range(0, len(calls), PIPELINE):
                 pipeline = self._redis.pipeline(transaction=False)
                 for args in calls[start : start + PIPELINE]:
                     pipeline.fcall(wire.function(operation), 1, self._root, *cast(Any, args))
-                replies += pipeline.execute()
-        return replies
+                replies += pipeline.execute(raise_on_error=False)
+        return errors_translated(replies, self.url)
 
     def pop_inbox(self, inbox: str, timeout: float) -> list[bytes]:
         """Return what has arrived in *inbox*, waiting up to *timeout* seconds for the first entry."""
+        seconds = max(min(timeout, self._longest_pop), 0.001)
         key = wire.inbox_key(self.namespace, inbox)
         with self._translating():
-            first = cast(Any, self._redis.blpop([key], max(timeout, 0.001)))
-            if first is None:
-                return []
-            more = cast(Any, self._redis.lpop(key, PIPELINE)) if self._redis.llen(key) else None
-            return [first[1], *(more or [])]
+            found = cast(Any, self._redis.blmpop(seconds, 1, key, direction="LEFT", count=PIPELINE))
+        return found[1] if found else []
 
     def catalogue(self) -> dict[str, bytes]:
         """Return the JSON of every published tool by name."""
@@ -123,14 +104,14 @@ class StateStore:
     def group(self, name: str) -> tuple[list[str], dict[str, str]]:
         """Return the tools of a group and the fields of its ``bandit`` hash; no tools when it is unknown."""
         with self._translating():
-            tools = cast(bytes | None, self._redis.hget(f"{self._root}:group:{name}", "tools"))
-            fields = cast(dict[bytes, bytes], self._redis.hgetall(f"{self._root}:bandit:{name}"))
-        return wire.text(tools or "").split(), {wire.text(k): wire.text(v) for k, v in fields.items()}
+            tools = cast(bytes | None, self._redis.hget(wire.group_key(self.namespace, name), "tools"))
+            fields = self._redis.hgetall(wire.bandit_key(self.namespace, name))
+        return wire.text(tools or "").split(), wire.texts(fields)
 
     def forget_group(self, name: str) -> None:
         """Delete the ``bandit`` hash of a group."""
         with self._translating():
-            self._redis.delete(f"{self._root}:bandit:{name}")
+            self._redis.delete(wire.bandit_key(self.namespace, name))
 
     def statistics(self, tools: Sequence[str]) -> list[dict[str, str]]:
         """Return the fields of each tool's ``stats`` hash."""
@@ -138,35 +119,52 @@ class StateStore:
             pipeline = self._redis.pipeline(transaction=False)
             for tool in tools:
                 pipeline.hgetall(wire.statistics_key(self.namespace, tool))
-            found = cast(list[dict[bytes, bytes]], pipeline.execute())
-        return [{wire.text(name): wire.text(value) for name, value in fields.items()} for fields in found]
+            return [wire.texts(fields) for fields in pipeline.execute()]
 
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
 
 
+class CacheCounts:
+    """Counts hits and misses by tool until they travel to the cache server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, keys: Sequence[tuple[str, str]], values: Sequence[bytes | None]) -> None:
+        """Count the values found for (tool, key)."""
+        with self._lock:
+            for (tool, _), value in zip(keys, values, strict=True):
+                self._counts[f"{tool}:misses" if value is None else f"{tool}:hits"] += 1
+
+    def drain(self) -> Mapping[str, int]:
+        """Return the counts by field name and begin anew."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        return counts
+
+
 class CacheStore:
     """Reads and writes cached results; a cache that is away costs its calls nothing but their hits.
 
-    After a failure the cache is left alone for `pause` seconds, so that its time-outs stay off the path. Hits and
-    misses are counted here and travel with the next look-up, or on `close`.
+    After a failure the cache is left alone for `CACHE_PAUSE` seconds. Hits and misses are counted here and travel with
+    the next look-up, or on `close`.
+
+    Raises:
+        ConfigurationError: *url* is no URL of a server.
     """
 
-    pause = 2.0
-
-    def __init__(self, url: str, *, namespace: str = wire.DEFAULT_NAMESPACE, timeout: float = 0.25) -> None:
+    def __init__(self, url: str, *, namespace: str = wire.DEFAULT_NAMESPACE, timeout: float = CACHE_PATIENCE) -> None:
         self.url = url
         self._counts_key = wire.cache_counts_key(namespace)
-        self._redis = redis.Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(ExponentialWithJitterBackoff(), 0),
-        )
+        self._redis = connect(url, timeout=timeout, retries=0)
         self._away_until = 0.0
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._counts = CacheCounts()
 
     def get_many(self, keys: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """Return the value of each (tool, key), None where there is none or the server is away."""
@@ -181,9 +179,7 @@ class CacheStore:
 
         none: list[bytes | None] = [None] * len(keys)
         values = self._run(look_up) or none
-        with self._lock:
-            for (tool, _), value in zip(keys, values, strict=True):
-                self._counts[f"{tool}:misses" if value is None else f"{tool}:hits"] += 1
+        self._counts.add(keys, values)
         return values
 
     def set(self, key: str, value: bytes, ttl: float) -> None:
@@ -194,7 +190,7 @@ class CacheStore:
         """Return ``<tool>:hits`` and ``<tool>:misses`` of the whole fleet; empty when the server is away."""
         self._flush()
         found = self._run(lambda: self._redis.hgetall(self._counts_key)) or {}
-        return {wire.text(name): int(count) for name, count in cast(dict[bytes, bytes], found).items()}
+        return {name: int(count) for name, count in wire.texts(found).items()}
 
     def close(self) -> None:
         """Send the counts that are left and close the connections."""
@@ -202,9 +198,7 @@ class CacheStore:
         self._redis.close()
 
     def _add_counts(self, pipeline: Any) -> None:
-        with self._lock:
-            counts, self._counts = self._counts, Counter()
-        for name, count in counts.items():
+        for name, count in self._counts.drain().items():
             pipeline.hincrby(self._counts_key, name, count)
 
     def _flush(self) -> None:
@@ -219,5 +213,5 @@ class CacheStore:
         try:
             return command()
         except redis.RedisError:
-            self._away_until = time.monotonic() + self.pause
+            self._away_until = time.monotonic() + CACHE_PAUSE
             return None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from math import isfinite
+from typing import Any, Final, cast
 
 import orjson
 
@@ -86,13 +87,27 @@ def canonical(payload: Mapping[str, Any], *, tool: str = "") -> bytes:
         InputInvalid: A key is no string, or a value is no JSON (a set, NaN, an integer beyond 64 bits).
     """
     try:
-        return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-    except TypeError as exc:
+        text = orjson.dumps(payload if isinstance(payload, dict) else dict(payload), option=orjson.OPT_SORT_KEYS)
+        # orjson writes null for NaN and infinities, which would change the call without a word.
+        if b"null" in text and not _finite(payload):
+            raise TypeError("NaN and infinities are no JSON numbers")
+    except (TypeError, RecursionError) as exc:
         raise InputInvalid(
-            f"the payload for {tool or 'the tool'} is not JSON: {exc}; use strings, numbers, booleans, lists and "
-            "objects with string keys",
+            f"the payload for {tool or 'the tool'} is not JSON: {exc}; use strings, finite numbers, booleans, lists "
+            "and objects with string keys",
             tool=tool,
         ) from exc
+    return text
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(_finite, cast(Any, value).values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_finite, cast(Sequence[Any], value)))
+    return True
 
 
 def with_defaults(payload: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +140,16 @@ def statistics_key(namespace: str, tool: str) -> str:
     return f"{root(namespace)}:stats:{tool}"
 
 
+def group_key(namespace: str, group: str) -> str:
+    """Return the hash of a tool group."""
+    return f"{root(namespace)}:group:{group}"
+
+
+def bandit_key(namespace: str, group: str) -> str:
+    """Return the hash of what routing has learned about a tool group."""
+    return f"{root(namespace)}:bandit:{group}"
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """The arguments of ``submit_job``.
@@ -142,7 +167,7 @@ class Submission:
         inbox: The client's inbox that is told of the settling, empty for none.
         batch: The batch, empty for none.
         index: Place in the batch.
-        retention: Seconds the settled job is kept, None for 24 h.
+        retention: Seconds the settled job is kept, None for the fleet's (24 h by default).
         celery: (task id, embed JSON, headers JSON) of a plain Celery message, None for our own.
         delay: Seconds before it may start, None for at once.
     """
@@ -192,6 +217,11 @@ def micros(seconds: float | None) -> str:
 def text(value: Any) -> str:
     """Return a reply's string; Redis gives bytes, a Lua number an int."""
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def texts(fields: Any) -> dict[str, str]:
+    """Return the fields of a hash that Redis gave."""
+    return {text(name): text(value) for name, value in cast(Mapping[Any, Any], fields).items()}
 
 
 def record(values: Sequence[Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import redis
 
 from config.settings import Settings
 from salesboost.errors import ConfigurationError
-from salesboost.store import connect
+from salesboost.connections import connect
 
 MIN_VERSION = (7, 0)
 """Functions came with Redis 7.0."""

@@ -72,6 +72,7 @@ def _fields(info: ToolInfo, policy: ToolPolicy, settings: Settings) -> dict[str,
         "crashes": settings.max_crashes,
         "effect": policy.effect,
         "max_payload": settings.max_payload,
+        "retention": int(settings.retention * 1_000_000),
     }
 
 

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Iterable
 from typing import Literal
 
-from salesboost import wire
+from salesboost import calls, wire
+from salesboost.models import ToolResult
 from salesboost.store import StateStore
 from scheduler.outcomes import Begin, Claim, Done, Fence, Run, Settled, Settlement, Skip, Stale, Unknown, Wait
 
@@ -36,7 +37,7 @@ class Ledger:
         reply = self.store.call("claim_job", job_id, worker, self._lease_us, uuid.uuid4().hex)
         match wire.text(reply[0]):
             case "run":
-                _, attempt, payload, tool, role, tenant, call_id, remaining, celery_id, _ = reply
+                _, attempt, payload, tool, role, tenant, call_id, remaining, celery_id, faults = reply
                 micros = int(remaining)
                 return Run(
                     job_id=job_id,
@@ -48,6 +49,7 @@ class Ledger:
                     tool_call_id=wire.text(call_id),
                     remaining=micros / 1e6 if micros >= 0 else None,
                     plain=bool(celery_id),
+                    faults=int(faults),
                 )
             case "wait":
                 return Wait(int(reply[1]) / 1e6)
@@ -111,7 +113,7 @@ class Ledger:
 
     def begin_effect(self, job_id: str, attempt: int, key: str) -> Fence:
         """Set the fence before an effect."""
-        reply = self.store.call("begin_effect", job_id, attempt, key)
+        reply = self.store.call("begin_effect", job_id, attempt, key, uuid.uuid4().hex)
         match wire.text(reply[0]):
             case "go":
                 return Begin()
@@ -128,6 +130,11 @@ class Ledger:
         """Confirm an effect, or lift its fence. Return False when the attempt does not hold the job any more."""
         reply = self.store.call("end_effect", job_id, attempt, key, "done" if done else "undone", receipt)
         return wire.text(reply[0]) == "ok"
+
+    def result(self, job_id: str) -> ToolResult | None:
+        """Return the result of a job that has settled, None while it is open and when it is gone."""
+        record = calls.settled_record(self.store.call("read_job", job_id, "", 0, 0))
+        return calls.result_of(record) if record else None
 
     def progress(self, job_id: str, attempt: int, detail: bytes) -> None:
         """Publish how far an attempt is."""

@@ -19,6 +19,7 @@ class Run:
         tool_call_id: The caller's idempotency key.
         remaining: Seconds to the deadline, None for none.
         plain: True for a call of a plain Celery producer, whose result goes to Celery's back end as well.
+        faults: Earlier attempts that ended with a retryable fault.
     """
 
     job_id: str
@@ -30,6 +31,7 @@ class Run:
     tool_call_id: str
     remaining: float | None
     plain: bool
+    faults: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Attempts:
             return self._fail(run, registered, faults.invalid_input(exc, tool.name), spent())
         context = AttemptContext(self._ledger, run, held, started + budget)
         try:
-            value = self._call(registered, args, context, budget)
+            body = self._call(registered, args, context, budget).model_dump_json().encode()
         except MemoryError:
             return self._crash(run, "MemoryError")
         except Exception as exc:
@@ -124,7 +124,7 @@ class Attempts:
         except BaseException as exc:
             # sys.exit, KeyboardInterrupt: a tool must not take its worker along; it counts as a crash.
             return self._crash(run, type(exc).__name__)
-        return self._succeed(run, registered, value, spent())
+        return self._succeed(run, registered, body, spent())
 
     def _call(self, registered: Registered, args: BaseModel, context: AttemptContext, budget: float) -> BaseModel:
         tool = registered.tool
@@ -135,8 +135,7 @@ class Attempts:
             raise TypeError(f"returned {type(value).__name__}, its annotation says {tool.output_model.__name__}")
         return cast(BaseModel, value)
 
-    def _succeed(self, run: Run, registered: Registered, value: BaseModel, seconds: float) -> Finished:
-        body = value.model_dump_json().encode()
+    def _succeed(self, run: Run, registered: Registered, body: bytes, seconds: float) -> Finished:
         if len(body) > self._settings.max_result:
             error = ErrorInfo(
                 code="TOOL_RESULT_TOO_LARGE",
@@ -154,7 +153,7 @@ class Attempts:
         if not verdict.retry:
             return self._settle(run, "failed", verdict.error, seconds, refund=verdict.refund)
         wait = retries.delay(
-            run.attempt, base=self._settings.tool_retry_base_delay, retry_after=verdict.error.retry_after
+            run.faults + 1, base=self._settings.tool_retry_base_delay, retry_after=verdict.error.retry_after
         )
         return self._settle(run, "retry", verdict.error, seconds, retry_in=wait)
 
@@ -203,7 +202,7 @@ class Attempts:
                     raise
                 time.sleep(0.2)
                 continue
-            if isinstance(settlement, Stale) and settlement.state != outcome:
+            if isinstance(settlement, Stale):
                 log.warning(
                     "late_outcome_refused",
                     tool=run.tool,

@@ -7,11 +7,13 @@ from typing import Any
 
 from celery import Celery, Task
 from celery.exceptions import Ignore, Retry
+from celery.states import READY_STATES
 
 from salesboost import wire
 from salesboost.errors import CallError
 from salesboost.models import ErrorInfo, ToolInfo
 from scheduler.outcomes import Settled, Skip, Stale, Wait
+from tasks.attempt import Finished
 from tasks.engine import Engine
 from tasks.registry import Registered
 
@@ -29,7 +31,10 @@ def _bind_one(app: Celery, engine: Engine, registered: Registered) -> None:
     tool, policy = registered.tool, registered.policy
 
     def run(self: Task[Any, Any], job_id: str) -> Any:
-        return follow(engine, job_id)
+        done = engine.attempts().perform(job_id)
+        if isinstance(done, Skip) and done.state in _SETTLED_ELSEWHERE and _untold(self):
+            _raise_error(engine, job_id)
+        return answer(job_id, done)
 
     app.task(
         name=wire.task_name(tool.name),
@@ -38,12 +43,32 @@ def _bind_one(app: Celery, engine: Engine, registered: Registered) -> None:
         throws=(CallError,),
         time_limit=math.ceil(policy.timeout + HARD_LIMIT_MARGIN),
         max_retries=None,
+        typing=False,  # a plain producer's callbacks carry the tool's payload, not a job's id
         __doc__=tool.description,
     )(run)
 
 
-def follow(engine: Engine, job_id: str) -> Any:
-    """Run what a hint points at and tell Celery, for Flower and for plain producers, how it went.
+_SETTLED_ELSEWHERE = frozenset({"expired", "cancelled", "dead", "unknown"})
+"""States that a job may reach outside of an attempt."""
+
+
+def _untold(task: Task[Any, Any]) -> bool:
+    """Say whether the job is a plain producer's that Celery's result back end has no answer for yet."""
+    return bool(task.request.get("plain")) and task.backend.get_state(task.request.id) not in READY_STATES
+
+
+def _raise_error(engine: Engine, job_id: str) -> None:
+    ledger = engine.ledger()
+    try:
+        result = ledger.result(job_id)
+    finally:
+        ledger.store.close()
+    if result:
+        result.unwrap()
+
+
+def answer(job_id: str, done: Wait | Skip | Finished) -> Any:
+    """Tell Celery, for Flower and for plain producers, what became of a hint.
 
     Returns:
         The tool's result for a call of a plain Celery producer, else the state the job is in.
@@ -53,7 +78,6 @@ def follow(engine: Engine, job_id: str) -> Any:
         Retry: The job runs again later; nothing is published by this.
         CallError: The call failed.
     """
-    done = engine.attempts().perform(job_id)
     match done:
         case Wait() | Skip():
             raise Ignore(str(done))

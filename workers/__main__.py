@@ -84,6 +84,17 @@ def up(
     sys.exit(run_up(workers=workers, concurrency=concurrency, pool=pool.value, tool_modules=tools or ()))
 
 
+@cli.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def kb(context: typer.Context) -> None:
+    """Fill, list, remove and search knowledge bases; see `kb --help`."""
+    from workers.knowledge import run
+
+    sys.argv = ["kb", *context.args]
+    run()
+
+
 def main() -> None:
     """Run the command line; a configuration error is a sentence, not a traceback."""
     try:

@@ -18,7 +18,7 @@ from kombu.message import Message
 
 from config.settings import Settings
 from salesboost import calls, wire
-from salesboost.errors import CallError, InputInvalid
+from salesboost.errors import CallError, InputInvalid, ToolNotFound
 from salesboost.store import StateStore
 
 OURS = "salesboost"
@@ -50,9 +50,15 @@ def adopt(store: StateStore, settings: Settings, message: Message) -> None:
     headers: Mapping[str, Any] = message.headers
     tool = str(headers["task"]).removeprefix(wire.TASK_PREFIX)
     args, kwargs, embed = message.decode()
+    try:
+        payload = wire.canonical(_payload(tool, args, kwargs), tool=tool)
+    except InputInvalid as exc:
+        if not store.redis.hexists(wire.catalogue_key(settings.namespace), tool):
+            raise ToolNotFound(f"no worker has published a tool named {tool}") from exc
+        raise
     submission = wire.Submission(
         tool=tool,
-        payload=wire.canonical(_payload(tool, args, kwargs), tool=tool),
+        payload=payload,
         role=settings.adopted_role,
         tenant=wire.DEFAULT_TENANT,
         tool_call_id=str(headers["id"]),
@@ -70,12 +76,14 @@ def adopt(store: StateStore, settings: Settings, message: Message) -> None:
 
 
 def refuse(app: Celery, message: Message, error: CallError) -> None:
-    """Tell the plain producer, through Celery's result back end, that its call was refused."""
-    if message.headers.get("ignore_result"):
-        return
+    """Tell the plain producer, through Celery's result back end, that its call was refused.
+
+    A chord or chain that the call is part of is told as well, also when nobody asked for its result.
+    """
     _, _, embed = message.decode()
     request = Context({**message.headers, **{key: (embed or {}).get(key) for key in _EMBED}})
-    app.backend.mark_as_failure(message.headers["id"], error, request=request)
+    wanted = not message.headers.get("ignore_result")
+    app.backend.mark_as_failure(message.headers["id"], error, request=request, store_result=wanted)
 
 
 def _payload(tool: str, args: Any, kwargs: Any) -> dict[str, Any]:

@@ -69,8 +69,7 @@ def create_app(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_soft_shutdown_timeout=settings.soft_shutdown,
-        worker_enable_soft_shutdown_on_idle=False,
+        worker_soft_shutdown_timeout=0,  # see workers.soft_stop
         worker_detect_quorum_queues=False,
         worker_lost_wait=LOST_WAIT,
         worker_consumer="workers.receiving:ToolConsumer",

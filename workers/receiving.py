@@ -7,19 +7,24 @@ request what to do when the child that ran one is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from signal import SIGKILL
 from typing import Any
 
 import structlog
 from billiard.einfo import ExceptionInfo
-from billiard.exceptions import Terminated, WorkerLostError
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery import Task
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
+from celery.worker.state import task_ready
 from celery.worker.strategy import default as default_strategy
 from kombu.message import Message
 
 from salesboost import wire
 from salesboost.errors import CallError, SalesBoostError, ToolNotFound, ToolUnavailable
+from salesboost.models import JobState
+from scheduler.outcomes import Stale
 from tasks.attempt import worker_name
 from workers import adoption
 from workers.main_process import MainProcess
@@ -28,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 RETURNED_HINT = 1.0
 """Seconds until a hint that this worker could not follow is pushed again, for a worker that can."""
+
+POSTPONED = 1.0
+"""Seconds until a plain message is offered to the ledger again that could not take it."""
 
 
 def main_process(app: Any) -> MainProcess:
@@ -41,29 +49,76 @@ def strategy(task: Task[Any, Any], app: Any, consumer: Consumer, **options: Any)
     follow = default_strategy(task, app, consumer, **options)
 
     def receive(message: Message, body: Any, ack: Any, reject: Any, callbacks: Any, **more: Any) -> Any:
-        if adoption.is_ours(message.headers):
+        if not adoption.is_ours(message.headers):
+            take_in(consumer, message)
+            return None
+        try:
             return follow(message, body, ack, reject, callbacks, **more)
-        take_in(app, message)
-        ack()
-        return None
+        except consumer.connection_errors:
+            raise
+        except Exception as exc:
+            # The edge for hints: one that cannot be read must not end the worker; its job, if any, is hinted again.
+            drop(message, exc)
+            return None
 
     return receive
 
 
-def take_in(app: Any, message: Message) -> None:
-    """Adopt a plain message, or tell its producer why not; while the ledger is away it goes back to its queue."""
-    main = main_process(app)
+def take_in(consumer: Consumer, message: Message) -> None:
+    """Adopt a plain message for a tool that this worker serves, or tell its producer why not."""
     try:
-        adoption.adopt(main.store, main.settings, message)
-    except ToolUnavailable as exc:
-        log.warning("adoption_postponed", task=message.headers.get("task"), error=str(exc))
-        message.requeue()
-    except CallError as exc:
-        log.warning("adoption_refused", task=message.headers.get("task"), code=exc.code)
-        adoption.refuse(app, message, exc)
+        _adopt(consumer, message)
+    except ToolNotFound as exc:
+        # The ledger was emptied; this worker publishes its tools again.
+        _postpone(consumer, message, exc)
+
+
+def _adopt(consumer: Consumer, message: Message) -> None:
+    """Adopt a plain message or refuse it, and acknowledge it; postpone it while the ledger is away.
+
+    Raises:
+        ToolNotFound: The ledger knows no such tool. The message is as it was.
+    """
+    main = main_process(consumer.app)
+    try:
+        try:
+            adoption.adopt(main.store, main.settings, message)
+        except ToolUnavailable as exc:
+            _postpone(consumer, message, exc)
+            return
+        except ToolNotFound:
+            raise
+        except CallError as exc:
+            log.warning("adoption_refused", task=message.headers.get("task"), code=exc.code)
+            adoption.refuse(consumer.app, message, exc)
+        message.ack()
+    except ToolNotFound:
+        raise
     except Exception as exc:
         # The edge for foreign messages: one that cannot be read must not end the worker.
-        log.warning("adoption_failed", task=message.headers.get("task"), error=repr(exc)[:200])
+        drop(message, exc)
+
+
+def _postpone(consumer: Consumer, message: Message, why: Exception) -> None:
+    """Try to adopt a message again in a while; meanwhile it takes no place in the prefetch window.
+
+    It is not put back into its queue: a server without memory would not take it.
+    """
+    log.warning("adoption_postponed", task=message.headers.get("task"), error=str(why)[:300])
+
+    def again() -> None:
+        consumer.qos.decrement_eventually()
+        take_in(consumer, message)
+
+    consumer.qos.increment_eventually()
+    consumer.timer.call_after(POSTPONED, again)
+
+
+def drop(message: Message, why: Exception) -> None:
+    """Let go of a message that cannot be read."""
+    log.warning("message_dropped", task=message.headers.get("task"), error=repr(why)[:300])
+    if not message.acknowledged:
+        message.reject()
 
 
 class ToolConsumer(Consumer):
@@ -73,51 +128,69 @@ class ToolConsumer(Consumer):
         name = str(message.headers.get("task", ""))
         if not name.startswith(wire.TASK_PREFIX):
             super().on_unknown_task(body, message, exc)
-            return
-        main = main_process(self.app)
-        if not adoption.is_ours(message.headers):
+        elif adoption.is_ours(message.headers):
+            self._give_back(name, message)
+        else:
             try:
-                adoption.adopt(main.store, main.settings, message)
+                _adopt(self, message)
             except ToolNotFound:
                 super().on_unknown_task(body, message, exc)
-                return
-            except SalesBoostError:
-                message.requeue()
-                return
-            message.ack()
-            return
-        job_id = message.decode()[0][0]
+
+    def _give_back(self, name: str, message: Message) -> None:
         try:
-            main.ledger.return_hint(job_id, RETURNED_HINT)
+            job_id = str(message.decode()[0][0])
+        except Exception as exc:
+            # The edge for hints, as in `strategy`.
+            drop(message, exc)
+            return
+        try:
+            main_process(self.app).ledger.return_hint(job_id, RETURNED_HINT)
         except SalesBoostError as error:
             log.warning("hint_not_returned", job=job_id, error=str(error))
         log.info("unknown_tool", task=name, job=job_id)
         message.ack()
 
 
+_ENDS = (WorkerLostError, Terminated, TimeLimitExceeded, SystemExit, KeyboardInterrupt)
+"""How billiard says that an attempt ended with its child, or with the hard limit that ended both."""
+
+
 class ToolRequest(Request):
-    """Tells the ledger at once when the child that ran an attempt is gone."""
+    """Tells the ledger at once when the attempt's child is gone. The ledger decides what becomes of the job; Celery, whose
+    result back end would call it failed, is not asked."""
+
+    _ended = False
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         if not soft:
-            self._abandon("hard time limit")
-        super().on_timeout(soft, timeout)
+            self._end("hard time limit")
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         cause = getattr(exc_info.exception, "exc", exc_info.exception)
-        if isinstance(cause, (WorkerLostError, Terminated)):
-            self._abandon(f"{type(cause).__name__}: {cause}"[:200])
+        if isinstance(cause, _ENDS):
+            self._end(f"{type(cause).__name__}: {cause}"[:200])
+            return None
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
-    def _abandon(self, why: str) -> None:
+    def cancel(self, pool: Any, signal: int | None = None, emit_retry: bool = True) -> None:
+        """End the attempt without counting it, because the worker is stopping."""
+        with suppress(NotImplementedError):  # a thread cannot be ended
+            pool.terminate_job(self.worker_pid, SIGKILL)
+        self._end("worker stopped")
+
+    def _end(self, why: str) -> None:
+        task_ready(self)
         pid = getattr(self, "worker_pid", None)
         main = main_process(self.app)
-        if pid is None or not self.args:
-            return
-        try:
-            main.ledger.abandon(self.args[0], worker_name(pid), why, spare=main.stopping)
-        except SalesBoostError as exc:
-            log.warning("attempt_not_abandoned", job=self.args[0], error=str(exc))
+        if pid is not None and self.args:
+            try:
+                ended = main.ledger.abandon(self.args[0], worker_name(pid), why, spare=main.stopping)
+                if ended == Stale(JobState.QUEUED) and not self._ended:  # it had not been claimed, and its hint is used up
+                    main.ledger.return_hint(self.args[0], RETURNED_HINT)
+            except SalesBoostError as exc:
+                log.warning("attempt_not_abandoned", job=self.args[0], error=str(exc))
+        self._ended = True
+        self.acknowledge()
 
 
 class ToolTask(Task[Any, Any]):

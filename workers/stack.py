@@ -160,7 +160,8 @@ class Stack:
     def _await_workers(self) -> None:
         store = StateStore(self.state_url, namespace=self._settings.namespace)
         until = time.monotonic() + READY_WITHIN
-        while len(fleet.workers(store.redis, self._settings.namespace)) < self._workers:
+        mine = {process.pid for name, process in self._running.items() if name.startswith("worker")}
+        while not mine <= _registered(store, self._settings.namespace):
             for name, process in self._running.items():
                 if process.poll() is not None:
                     raise ConfigurationError(f"{name} ended with exit code {process.poll()}:\n{self._tail(name)}")
@@ -172,6 +173,10 @@ class Stack:
     def _tail(self, name: str) -> str:
         lines = (self.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-15:])
+
+
+def _registered(store: StateStore, namespace: str) -> set[int]:
+    return {int(facts["pid"]) for facts in fleet.workers(store.redis, namespace).values()}
 
 
 def run_up(*, workers: int, concurrency: int, pool: str, tool_modules: Sequence[str]) -> int:

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Literal
 
-# SIGTERM, which every supervisor sends, must take the soft way: let attempts finish for a while, then give them back.
-# Celery reads the variable when it is imported.
+# Makes children deaf to SIGTERM, so that a supervisor may send it to the whole group; see workers.soft_stop for what it
+# does to the main process. Celery and billiard read the variable when they are imported.
 os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 
 import structlog
@@ -22,10 +22,12 @@ from tasks.engine import Engine
 from tasks.registry import Registry
 from workers.app import add_tools, create_app, queues
 from workers.main_process import MainProcess
+from workers.soft_stop import ToolWorker
 
 log = structlog.get_logger(__name__)
 
 Pool = Literal["prefork", "threads", "solo"]
+_POOLS = {"prefork": "workers.pool:TaskPool"}
 
 
 def run_worker(
@@ -64,8 +66,8 @@ def run_worker(
     _prepare(registry)
     main.introduce()
     _connect(settings, main)
-    worker = app.Worker(
-        pool=pool,
+    worker: Any = app.subclass_with_self(ToolWorker)(
+        pool=_POOLS.get(pool, pool),
         concurrency=size,
         hostname=f"salesboost-{os.getpid()}@{socket.gethostname()}",
         quiet=True,
@@ -74,7 +76,10 @@ def run_worker(
         without_gossip=True,
         without_mingle=True,
     )
-    worker.start()
+    try:
+        worker.start()
+    finally:
+        main.stop()
     return int(worker.exitcode or 0)
 
 
@@ -94,16 +99,8 @@ def _connect(settings: Settings, main: MainProcess) -> None:
         main.start()
         log.info("worker_ready", worker=main.name, tools=main.registry.names())
 
-    def stopping(**_: Any) -> None:
-        main.stopping = True
-
-    def stopped(**_: Any) -> None:
-        main.stop()
-
     def set_up_logging(**_: Any) -> None:
         logs.configure(settings)
 
     signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutting_down.connect(stopping, weak=False)
-    signals.worker_shutdown.connect(stopped, weak=False)
     signals.setup_logging.connect(set_up_logging, weak=False)

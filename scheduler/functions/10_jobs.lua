@@ -2,16 +2,16 @@
 
 sb.LEGAL = {
   new = {waiting = true, queued = true},
-  waiting = {queued = true, waiting = true, cancelled = true, expired = true, failed = true},
-  queued = {running = true, waiting = true, queued = true, cancelled = true, expired = true, failed = true},
+  waiting = {queued = true, waiting = true, cancelled = true, expired = true},
+  queued = {running = true, waiting = true, cancelled = true, expired = true, failed = true},
   running = {
     succeeded = true, failed = true, retrying = true, queued = true, cancelled = true, expired = true,
     dead = true, unknown = true,
   },
   retrying = {queued = true, waiting = true, cancelled = true, expired = true},
   failed = {queued = true, waiting = true},
-  dead = {queued = true, waiting = true, cancelled = true},
-  unknown = {queued = true, waiting = true, succeeded = true, failed = true},
+  dead = {queued = true, waiting = true},
+  unknown = {queued = true, waiting = true},
   succeeded = {}, cancelled = {}, expired = {},
 }
 sb.TERMINAL = {succeeded = true, failed = true, cancelled = true, expired = true, dead = true, unknown = true}
@@ -96,7 +96,10 @@ function sb.move(P, job, to, now, detail, fields)
   sb.event(P, job, to, now, detail)
 end
 
+-- Says when somebody must look at a job that no attempt holds: at `at`, or when its deadline passes before that.
 function sb.due(P, job, at, now)
+  local deadline = sb.num(job.deadline)
+  if deadline > 0 and deadline < at then at = deadline end
   redis.call('ZADD', P .. ':due', sb.int(at), job.id)
   if at - now < 1000000 then sb.wake(P, at) end
 end
@@ -145,4 +148,5 @@ function sb.finish(P, job, to, now, detail, fields)
     for inbox in string.gmatch(job.inboxes, '[^%s+]+') do tell(P, job, inbox, entry) end
   end
   if job.batch ~= '' then sb.batch_member_done(P, job, now) end
+  if job.celery_id ~= '' and not job.attempt_tells then sb.tell_plain(P, job) end
 end

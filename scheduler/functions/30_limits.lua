@@ -73,6 +73,7 @@ function sb.resolve_limits(policy, tool, payload, role, tenant)
     end
     if value ~= nil then
       local scope = string.sub(key, 1, 9) == 'provider:' and key or ('key:' .. tool .. ':' .. key)
+      if type(value) == 'number' then value = string.format('%.17g', value) end -- tostring keeps 14 digits
       out[#out + 1] = {scope .. ':' .. tostring(value), limit[2], limit[3]}
     end
   end

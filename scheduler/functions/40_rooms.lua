@@ -100,7 +100,7 @@ function sb.wait(P, job, policy, now, why)
   sb.move(P, job, 'waiting', now, why, {'order', job.order})
   local deadline = sb.num(job.deadline)
   if deadline > 0 then
-    redis.call('ZADD', P .. ':due', sb.int(deadline), job.id)
+    sb.due(P, job, deadline, now)
   else
     redis.call('ZREM', P .. ':due', job.id)
   end
@@ -112,8 +112,7 @@ end
 function sb.park(P, job, at, now, why)
   sb.move(P, job, 'waiting', now, why)
   redis.call('ZREM', P .. ':released:' .. job.tool, job.id)
-  local deadline = sb.num(job.deadline)
-  sb.due(P, job, deadline > 0 and math.min(at, deadline) or at, now)
+  sb.due(P, job, at, now)
 end
 
 -- Takes a job out of every room and set that only open jobs are in.

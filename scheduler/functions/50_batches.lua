@@ -13,7 +13,7 @@ function sb.batch_enter(P, job, now)
     redis.call('RPUSH', key .. ':next', job.id)
     redis.call('EXPIRE', key .. ':next', 7 * 86400)
     local deadline = sb.num(job.deadline)
-    if deadline > 0 then redis.call('ZADD', P .. ':due', sb.int(deadline), job.id) end
+    if deadline > 0 then sb.due(P, job, deadline, now) end
     return false
   end
   redis.call('HINCRBY', key, 'open', 1)

@@ -20,7 +20,8 @@ end
 
 function sb.rescue(P, job, now, why)
   local policy = sb.policy(P, job.tool)
-  local lost = job.attempts - sb.num(redis.call('HGET', job.key, 'spared'))
+  local ended = redis.call('HMGET', job.key, 'spared', 'faults') -- otherwise than with their process
+  local lost = job.attempts - sb.num(ended[1]) - sb.num(ended[2])
   if sb.num(job.fences) > 0 and policy.effect == 'write' then
     sb.unknown(P, job, now, why)
   elseif job.cancel ~= '' then

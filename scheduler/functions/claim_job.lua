@@ -2,13 +2,14 @@
 -- KEYS[1] root. ARGV: 1 job, 2 worker ("host:pid"), 3 lease (microseconds), 4 a word of the caller's for this claim:
 --   a repeat with the same word, after a lost reply, gets the same answer.
 -- RETURNS {'run', attempt, payload, tool, role, tenant, tool_call_id, microseconds to the deadline or -1, celery id,
---   batch} | {'wait', microseconds} | {'skip', state} | {'gone'}.
+--   retryable faults so far} | {'wait', microseconds} | {'skip', state} | {'gone'}.
 -- INVARIANT: at most one attempt of a job holds a lease; the attempt number is the fencing token and only rises.
 
 local function held(job, now)
   local deadline = sb.num(job.deadline)
-  return {'run', job.attempts, redis.call('HGET', job.key, 'payload'), job.tool, job.role, job.tenant, job.tcid,
-    deadline > 0 and sb.int(deadline - now) or '-1', job.celery_id, job.batch}
+  local rest = redis.call('HMGET', job.key, 'payload', 'faults')
+  return {'run', job.attempts, rest[1], job.tool, job.role, job.tenant, job.tcid,
+    deadline > 0 and sb.int(deadline - now) or '-1', job.celery_id, sb.num(rest[2])}
 end
 
 local function claim_job(keys, args)
@@ -29,7 +30,7 @@ local function claim_job(keys, args)
   end
   local wait, blocked = sb.take(sb.buckets(P, job, policy), now)
   if wait > 0 then
-    if job.on_limit == 'raise' then
+    if job.on_limit == 'raise' and job.attempts == 0 then -- a call that has begun is not refused any more
       sb.finish(P, job, 'failed', now, 'limit', {'refused', '1', 'error', sb.error('TOOL_RATE_LIMITED',
         'RateLimitError', job.tool .. ' is at its limit; call again in ' .. string.format('%.3f', wait / 1000000) ..
         ' s, or submit with on_limit="wait"', true, wait)})

@@ -2,14 +2,25 @@
 -- KEYS[1] root. ARGV: 1 job, 2 attempt (the fencing token), 3 succeeded | failed | retry | expired | cancelled | back,
 --   4 result or error (JSON; '' for back), 5 microseconds the tool ran, 6 microseconds until the next attempt (retry),
 --   7 refund 0|1 (the provider was never reached).
--- RETURNS {state} the job is in now | {'stale', state} when the attempt does not hold the job any more.
+-- RETURNS {state} the job is in now, also to a repeat after a lost reply | {'stale', state} when the attempt does not
+--   hold the job any more.
 -- INVARIANT: a job is settled once; what a zombie brings is refused.
+
+-- True when the attempt has brought this very outcome before. No rescue ends a job as succeeded or failed.
+local function repeated(job, attempt, outcome)
+  return job.attempts == attempt and (job.state == outcome or (outcome == 'retry' and job.state == 'failed'))
+    and (job.state == 'succeeded' or job.state == 'failed')
+end
 
 local function settle_job(keys, args)
   local P, now = keys[1], sb.now()
   local job = sb.load(P, args[1])
   if not job then return {'stale', 'gone'} end
-  if job.state ~= 'running' or job.attempts ~= tonumber(args[2]) then return {'stale', job.state} end
+  if job.state ~= 'running' or job.attempts ~= tonumber(args[2]) then
+    if repeated(job, tonumber(args[2]), args[3]) then return {job.state} end
+    return {'stale', job.state}
+  end
+  job.attempt_tells = true
   local policy = sb.policy(P, job.tool)
   local outcome, body = args[3], args[4]
   if args[7] == '1' then sb.refund(sb.buckets(P, job, policy), now) end
@@ -22,9 +33,7 @@ local function settle_job(keys, args)
     sb.unknown(P, job, now, 'the attempt ended as ' .. outcome)
   elseif outcome == 'back' then
     redis.call('HINCRBY', job.key, 'spared', 1)
-    sb.leave(P, job, 'running')
-    sb.move(P, job, 'queued', now, 'given back')
-    sb.hint(P, job, now)
+    sb.rescue(P, job, now, 'given back')
   elseif outcome == 'retry' then
     local at = now + tonumber(args[6])
     local deadline = sb.num(job.deadline)

@@ -2,7 +2,7 @@
 -- KEYS[1] root. ARGV: 1 tool, 2 payload (canonical JSON), 3 role, 4 tenant, 5 tool_call_id, 6 priority 0..9,
 --   7 deadline (microseconds from now, '' for none), 8 longest wait for a limit (microseconds, '' for any),
 --   9 on_limit wait|raise, 10 inbox ('' for none; +name to be told every event), 11 batch ('' for none), 12 index,
---   13 retention (microseconds, '' for 24 h), 14 celery id, 15 celery embed, 16 celery headers ('' but for plain
+--   13 retention (microseconds, '' for the fleet's), 14 celery id, 15 celery embed, 16 celery headers ('' but for plain
 --   Celery producers), 17 microseconds to wait before it may start ('' for none).
 -- RETURNS {'queued', id} | {'waiting', id, before, microseconds} | {'joined', id, state} | {'known', id, record…}
 --   | {'refused', code, message, microseconds}.
@@ -64,7 +64,7 @@ local function submit_job(keys, args)
   redis.call('HSET', key, 'id', id, 'tool', tool, 'payload', payload, 'role', role, 'tenant', tenant, 'tcid', tcid,
     'priority', args[6], 'queue', policy.queue, 'created', job.created, 'deadline', job.deadline, 'inboxes', inbox,
     'batch', batch, 'index', args[12], 'version', policy.version, 'limits', limits, 'on_limit', args[9],
-    'keep_us', args[13], 'attempts', 0)
+    'keep_us', args[13] ~= '' and args[13] or policy.retention or '', 'attempts', 0)
   if job.celery_id ~= '' then
     redis.call('HSET', key, 'celery_id', job.celery_id, 'embed', args[15], 'headers', args[16])
   end
