@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.settings import Settings
 from salesboost.errors import ConfigurationError
-from salesboost.policy import ToolPolicy
+from salesboost.policy import MAX_TIMEOUT, ToolPolicy
 
 
 class _Group(BaseModel):
@@ -27,7 +27,8 @@ def read_overrides(path: Path) -> dict[str, dict[str, Any]]:
     """
     tables = _read(path, "SALESBOOST_TOOLS_FILE")
     for tool, fields in tables.items():
-        apply(ToolPolicy(), tool, fields, path)
+        # Whether it fits what the tool states in code, `apply` will say; its timeout may be any.
+        apply(ToolPolicy(timeout=MAX_TIMEOUT), tool, fields, path)
     return tables
 
 
@@ -63,11 +64,11 @@ def apply(policy: ToolPolicy, tool: str, fields: dict[str, Any], path: Path) -> 
     Raises:
         ConfigurationError: A field is unknown or out of bounds.
     """
+    if not isinstance(fields, dict):
+        raise ConfigurationError(f"{path}: {tool} must be a table of policy fields, got {fields!r}")
     try:
-        return policy.overridden(dict(fields))
-    except (TypeError, ValueError) as exc:
-        if not isinstance(exc, ValidationError):
-            raise ConfigurationError(f"{path}: {tool} must be a table of policy fields, got {fields!r}") from exc
+        return policy.overridden(fields)
+    except ValidationError as exc:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'policy'}: {e['msg']}" for e in exc.errors())
         raise ConfigurationError(f"{path}: [{tool}] {wrong}") from exc
 

@@ -155,15 +155,19 @@ def config_file() -> Path | None:
     return default if default.is_file() else None
 
 
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return field.upper() if field.startswith("tool_") else PREFIX + field.upper()
+
+
 def load() -> Settings:
     """Read, check and return the settings.
 
     Raises:
         ConfigurationError: A key is unknown or a value out of bounds; the message lists all of them.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | OUTSIDE
-    known |= {name.upper() for name in Settings.model_fields if name.startswith("tool_")}
-    unknown = [name for name in os.environ if name.startswith(_RELEVANT) and name.upper() not in known]
+    known = {variable(name) for name in Settings.model_fields} | OUTSIDE
+    unknown = [name for name in os.environ if name.upper().startswith(_RELEVANT) and name.upper() not in known]
     if unknown:
         raise ConfigurationError(
             f"unknown settings in the environment: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}"
@@ -182,7 +186,7 @@ def load() -> Settings:
 
 def settings() -> Settings:
     """Return the settings, read again only when a variable that they depend on has changed."""
-    return _settings(tuple((name, value) for name, value in os.environ.items() if name.startswith(_RELEVANT)))
+    return _settings(tuple((name, value) for name, value in os.environ.items() if name.upper().startswith(_RELEVANT)))
 
 
 @lru_cache(maxsize=4)

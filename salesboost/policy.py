@@ -18,7 +18,10 @@ EffectKind = Literal["read", "idempotent", "write"]
 DEFAULT_LIMIT = "10/minute"
 """The limit of a tool that names none."""
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+MAX_TIMEOUT = 86_400.0
+"""Seconds; the longest time limit."""
+
+Seconds = Annotated[float, Field(gt=0, le=MAX_TIMEOUT)]
 
 
 class ToolPolicy(BaseModel):

@@ -6,6 +6,7 @@ import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from salesboost import wire
@@ -129,7 +130,8 @@ class AsyncRouter:
 def choice_arguments(tool_group: str) -> list[str | bytes | int]:
     """Return the arguments of ``select_arm``: the server is told the dice, so that it stays deterministic."""
     decision = f"{tool_group}:{secrets.token_hex(12)}"
-    return [tool_group, repr(random.random()), repr(random.random()), decision, wire.micros(DECISION_TTL)]
+    dice = [repr(random.random()) for _ in range(2)]  # nosec B311
+    return [tool_group, *dice, decision, wire.micros(DECISION_TTL)]
 
 
 def read_choice(tool_group: str, reply: Sequence[Any]) -> tuple[str, str | None]:
@@ -149,9 +151,9 @@ def feedback_arguments(decision_id: str | None, success: bool, latency_ms: float
     Raises:
         InputInvalid: *latency_ms* is negative or no number.
     """
-    if not latency_ms >= 0:
-        raise InputInvalid(f"latency_ms must be 0 or more, got {latency_ms!r}")
-    return [decision_id, int(success), repr(float(latency_ms))] if decision_id is not None else []
+    if not 0 <= latency_ms < inf:
+        raise InputInvalid(f"latency_ms must be 0 or more, and finite, got {latency_ms!r}")
+    return [decision_id, int(bool(success)), repr(float(latency_ms))] if decision_id is not None else []
 
 
 def read_arms(tool_group: str, tools: Sequence[str], fields: Mapping[str, str]) -> list[ArmStatistics]:

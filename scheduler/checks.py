@@ -10,8 +10,8 @@ from typing import Literal, cast
 import redis
 
 from config.settings import Settings
+from salesboost.connections import connect, without_password
 from salesboost.errors import ConfigurationError
-from salesboost.connections import connect
 
 MIN_VERSION = (7, 0)
 """Functions came with Redis 7.0."""
@@ -47,6 +47,7 @@ def check_servers(settings: Settings) -> Iterator[Finding]:
         yield Finding("error", "state server", facts.message)
         return
     yield from _check_version("state server", facts)
+    shown = without_password(state_url)
     policy = facts.config.get("maxmemory-policy")
     if policy is None:
         yield Finding(
@@ -58,7 +59,7 @@ def check_servers(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "error",
             "eviction",
-            f"the state server at {state_url} has maxmemory-policy {policy} and would delete jobs when it is full: set "
+            f"the state server at {shown} has maxmemory-policy {policy} and would delete jobs when it is full: set "
             "it to noeviction",
         )
     else:
@@ -69,30 +70,32 @@ def check_servers(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "error",
             "persistence",
-            f"the state server at {state_url} has appendonly {facts.config['appendonly']} and would lose every job in "
+            f"the state server at {shown} has appendonly {facts.config['appendonly']} and would lose every job in "
             "a restart: set appendonly yes",
         )
     else:
         yield Finding("ok", "persistence", "the state server keeps an append-only file")
-    yield from _check_cache(settings, state_url)
+    yield from _check_cache(settings, state=facts)
 
 
-def _check_cache(settings: Settings, state_url: str) -> Iterator[Finding]:
+def _check_cache(settings: Settings, *, state: _Facts) -> Iterator[Finding]:
     cache_url = settings.cache_server_url
     if cache_url is None:
         yield Finding("warning", "cache server", "none is set: results are not cached; set SALESBOOST_CACHE_URL")
         return
-    if cache_url == state_url:
+    facts = _ask(cache_url)
+    if isinstance(facts, Finding):
+        # A server may come back; a URL that nobody can read keeps a worker from starting.
+        rest = "; calls go on without a cache" if facts.level == "warning" else ""
+        yield Finding(facts.level, "cache server", facts.message + rest)
+        return
+    if facts.run_id == state.run_id:
         yield Finding(
             "error",
             "cache server",
-            f"the cache and the state server are both {cache_url}: use two servers, so that a "
-            "full cache cannot stop the ledger",
+            f"the cache and the state server are both the one at {without_password(cache_url)} (databases of one "
+            "server share its memory): use two servers, so that a full cache cannot stop the ledger",
         )
-        return
-    facts = _ask(cache_url)
-    if isinstance(facts, Finding):
-        yield Finding("warning", "cache server", f"{facts.message}; calls go on without a cache")
         return
     yield from _check_version("cache server", facts)
     policy = facts.config.get("maxmemory-policy", "allkeys-lru")
@@ -108,12 +111,16 @@ def _check_cache(settings: Settings, state_url: str) -> Iterator[Finding]:
 @dataclass(frozen=True, slots=True)
 class _Facts:
     server: str
+    run_id: str
     version: tuple[int, ...]
     config: dict[str, str]
 
 
 def _ask(url: str) -> _Facts | Finding:
-    server = connect(url, timeout=PATIENCE)
+    try:
+        server = connect(url, timeout=PATIENCE)
+    except ConfigurationError as exc:
+        return Finding("error", "", str(exc))
     try:
         info = server.info("server")
         name = "valkey" if "valkey_version" in info else "redis"
@@ -124,12 +131,13 @@ def _ask(url: str) -> _Facts | Finding:
                 config.update(cast(dict[str, str], server.config_get(option)))
             except redis.ResponseError:
                 continue  # managed servers forbid CONFIG: reported as a warning by the caller
-        return _Facts(name, tuple(int(part) for part in re.findall(r"\d+", text)[:3]), config)
+        return _Facts(name, str(info["run_id"]), tuple(int(part) for part in re.findall(r"\d+", text)[:3]), config)
     except redis.RedisError as exc:
         return Finding(
-            "error",
+            "warning",
             "",
-            f"the server at {url} did not answer ({type(exc).__name__}: {exc}); start it, or set its URL",
+            f"the server at {without_password(url)} did not answer ({type(exc).__name__}: {exc}); start it, or set its "
+            "URL",
         )
     finally:
         server.close()

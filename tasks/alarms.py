@@ -8,6 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 class Alarm:
     """A call that is due at a time; `cancel` takes it back."""
@@ -59,4 +63,8 @@ class AlarmClock:
                 while not self._due or self._due[0][0] > time.monotonic():
                     self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
                 alarm = heapq.heappop(self._due)[2]
-            alarm.ring()
+            try:
+                alarm.ring()
+            except Exception as exc:
+                # The edge of the thread: one function that fails must not take all other limits with it.
+                log.error("alarm_failed", error=repr(exc)[:300])

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 import structlog
 
-from salesboost.errors import SalesBoostError
 from scheduler.ledger import Ledger
 from tasks.time_limits import clock
 
@@ -93,14 +92,14 @@ class Heart:
                 if not held:
                     self._work.clear()
             if held:
-                self._renew(held)
+                try:
+                    self._renew(held)
+                except Exception as exc:
+                    # The edge of the thread: what cannot be renewed now may be at the next beat.
+                    log.warning("lease_renewal_failed", error=str(exc)[:300], attempts=len(held))
 
     def _renew(self, held: list[Held]) -> None:
-        try:
-            answers = self._ledger.renew([(h.job_id, h.attempt) for h in held])
-        except SalesBoostError as exc:
-            log.warning("lease_renewal_failed", error=str(exc), attempts=len(held))
-            return
+        answers = self._ledger.renew([(h.job_id, h.attempt) for h in held])
         for attempt, answer in zip(held, answers, strict=True):
             attempt.lost = answer == "lost"
             attempt.cancelled = answer == "cancelled"

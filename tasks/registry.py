@@ -84,8 +84,11 @@ def _modules(named: Iterable[str]) -> Iterator[ModuleType]:
 def _import(name: str) -> ModuleType:
     try:
         return import_module(name)
-    except ImportError as exc:
-        raise ToolDefinitionError(f"the tool module {name} cannot be imported: {exc}") from exc
+    except ToolDefinitionError:
+        raise
+    except Exception as exc:
+        # The edge to foreign modules: whatever one raises, nothing was registered.
+        raise ToolDefinitionError(f"the tool module {name} cannot be imported: {type(exc).__name__}: {exc}") from exc
 
 
 def _tools_of(module: ModuleType) -> list[Tool[Any, Any]]:

@@ -33,7 +33,7 @@ _KEPT_HEADERS = (
     "replaced_task_nesting",
     "stamps",
 )
-_EMBED = ("callbacks", "errbacks", "chain", "chord")
+_EMBED = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
 
 
 def is_ours(headers: Mapping[str, Any]) -> bool:
@@ -49,7 +49,8 @@ def adopt(store: StateStore, settings: Settings, message: Message) -> None:
     """
     headers: Mapping[str, Any] = message.headers
     tool = str(headers["task"]).removeprefix(wire.TASK_PREFIX)
-    args, kwargs, embed = message.decode()
+    args, kwargs, _ = message.decode()
+    embed = _embed(message)
     try:
         payload = wire.canonical(_payload(tool, args, kwargs), tool=tool)
     except InputInvalid as exc:
@@ -66,7 +67,7 @@ def adopt(store: StateStore, settings: Settings, message: Message) -> None:
         delay=_seconds_until(headers.get("eta")),
         celery=(
             str(headers["id"]),
-            _json({key: (embed or {}).get(key) for key in _EMBED}),
+            _json(embed),
             _fragment(headers),
         ),
     )
@@ -80,8 +81,7 @@ def refuse(app: Celery, message: Message, error: CallError) -> None:
 
     A chord or chain that the call is part of is told as well, also when nobody asked for its result.
     """
-    _, _, embed = message.decode()
-    request = Context({**message.headers, **{key: (embed or {}).get(key) for key in _EMBED}})
+    request = Context({**message.headers, **_embed(message)})
     wanted = not message.headers.get("ignore_result")
     app.backend.mark_as_failure(message.headers["id"], error, request=request, store_result=wanted)
 
@@ -95,6 +95,20 @@ def _payload(tool: str, args: Any, kwargs: Any) -> dict[str, Any]:
             tool=tool,
         )
     return {**(first or {}), **kwargs}
+
+
+def _embed(message: Message) -> dict[str, Any]:
+    """Return what is to happen after the call.
+
+    Raises:
+        ValueError: It is in no form that Celery could work with.
+    """
+    _, _, embed = message.decode()
+    kept = {name: (embed or {}).get(name) for name in _EMBED}
+    for name, value in kept.items():
+        if value is not None and not isinstance(value, _EMBED[name]):
+            raise ValueError(f"{name} must be a {_EMBED[name].__name__}, got {value!r}")
+    return kept
 
 
 def _seconds_until(moment: Any) -> float | None:

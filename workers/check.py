@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from config import policies
 from config import settings as settings_module
 from config.settings import Settings
 from salesboost.errors import ConfigurationError
@@ -35,13 +36,28 @@ def _findings(tool_modules: Sequence[str]) -> Iterator[Finding]:
         yield Finding("error", "settings", str(exc))
         return
     yield Finding("ok", "settings", str(settings_module.config_file() or "defaults and the environment"))
-    yield _check_tools(settings, tool_modules)
+    yield from _check_tools(settings, tool_modules)
     yield from check_servers(settings)
 
 
-def _check_tools(settings: Settings, tool_modules: Sequence[str]) -> Finding:
+def _check_tools(settings: Settings, tool_modules: Sequence[str]) -> Iterator[Finding]:
+    names: list[str] = []
     try:
-        registry = Registry.discover(settings, tool_modules)
+        names = Registry.discover(settings, tool_modules).names()
+        yield Finding("ok", "tools", ", ".join(names))
     except ConfigurationError as exc:
-        return Finding("error", "tools", str(exc))
-    return Finding("ok", "tools", ", ".join(registry.names()))
+        yield Finding("error", "tools", str(exc))
+    try:
+        groups = policies.read_groups(settings.groups_file)
+    except ConfigurationError as exc:
+        yield Finding("error", "tool groups", str(exc))
+        return
+    for group, members in groups.items():
+        unknown = sorted(set(members) - set(names))
+        if names and unknown:
+            yield Finding(
+                "warning",
+                "tool groups",
+                f"{settings.groups_file}: [{group}] names {', '.join(unknown)}, which this worker does not serve: "
+                "another must, or calls that are routed there find no tool",
+            )

@@ -6,6 +6,7 @@ request what to do when the child that ran one is gone.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from signal import SIGKILL
@@ -31,11 +32,16 @@ from workers.main_process import MainProcess
 
 log = structlog.get_logger(__name__)
 
-RETURNED_HINT = 1.0
-"""Seconds until a hint that this worker could not follow is pushed again, for a worker that can."""
+RETURNED_HINT = (0.5, 1.5)
+"""Seconds between which a hint that this worker could not follow is pushed again, for a worker that can. A fixed time
+would be in step with the pops of the worker that gave it back, and would bring it the hint again and again."""
 
 POSTPONED = 1.0
 """Seconds until a plain message is offered to the ledger again that could not take it."""
+
+
+def _until_again() -> float:
+    return random.uniform(*RETURNED_HINT)  # nosec B311 - spreading, not a secret
 
 
 def main_process(app: Any) -> MainProcess:
@@ -53,6 +59,7 @@ def strategy(task: Task[Any, Any], app: Any, consumer: Consumer, **options: Any)
             take_in(consumer, message)
             return None
         try:
+            job_of(message)
             return follow(message, body, ack, reject, callbacks, **more)
         except consumer.connection_errors:
             raise
@@ -62,6 +69,19 @@ def strategy(task: Task[Any, Any], app: Any, consumer: Consumer, **options: Any)
             return None
 
     return receive
+
+
+def job_of(message: Message) -> str:
+    """Return the job that a hint names.
+
+    Raises:
+        ValueError: No hint is like this. Celery would find out when a place in its pool is taken, and lose the place.
+    """
+    match message.payload, message.headers.get("timelimit"), message.headers.get("eta"):
+        case [[str(job_id)], {}, dict()], [None, None], None:
+            return job_id
+        case _:
+            raise ValueError("neither a hint nor a plain message")
 
 
 def take_in(consumer: Consumer, message: Message) -> None:
@@ -138,13 +158,13 @@ class ToolConsumer(Consumer):
 
     def _give_back(self, name: str, message: Message) -> None:
         try:
-            job_id = str(message.decode()[0][0])
+            job_id = job_of(message)
         except Exception as exc:
             # The edge for hints, as in `strategy`.
             drop(message, exc)
             return
         try:
-            main_process(self.app).ledger.return_hint(job_id, RETURNED_HINT)
+            main_process(self.app).ledger.return_hint(job_id, _until_again())
         except SalesBoostError as error:
             log.warning("hint_not_returned", job=job_id, error=str(error))
         log.info("unknown_tool", task=name, job=job_id)
@@ -186,7 +206,7 @@ class ToolRequest(Request):
             try:
                 ended = main.ledger.abandon(self.args[0], worker_name(pid), why, spare=main.stopping)
                 if ended == Stale(JobState.QUEUED) and not self._ended:  # it had not been claimed, and its hint is used up
-                    main.ledger.return_hint(self.args[0], RETURNED_HINT)
+                    main.ledger.return_hint(self.args[0], _until_again())
             except SalesBoostError as exc:
                 log.warning("attempt_not_abandoned", job=self.args[0], error=str(exc))
         self._ended = True

@@ -51,8 +51,9 @@ def options(
         typer.Option(metavar="URL", envvar="SALESBOOST_CACHE_URL", help="Cache server; that stack's when absent."),
     ] = None,
     namespace: Annotated[
-        str, typer.Option(metavar="NAME", envvar="SALESBOOST_NAMESPACE", help="The ledger's name.")
-    ] = "sb",
+        str | None,
+        typer.Option(metavar="NAME", envvar="SALESBOOST_NAMESPACE", help="The ledger's name; `sb` when absent."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -64,7 +65,7 @@ def options(
              salesboost tools                                  (in another)
              salesboost call crm_integration @customer.json --role sdr
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
-    context.obj = Connection(url=url or None, cache_url=cache_url or None, namespace=namespace)
+    context.obj = Connection(url=url or None, cache_url=cache_url or None, namespace=namespace or None)
 
 
 # typer may carry a click of its own, so that click's classes cannot be imported: this is the base of its complaints.

@@ -21,12 +21,12 @@ class Connection:
     Attributes:
         url: The state server's URL, None to find one.
         cache_url: The cache server's URL, None to find one.
-        namespace: The ledger's name.
+        namespace: The ledger's name, None for the default.
     """
 
     url: str | None
     cache_url: str | None
-    namespace: str
+    namespace: str | None
 
 
 def client(context: typer.Context) -> ToolClient:
@@ -35,7 +35,9 @@ def client(context: typer.Context) -> ToolClient:
     Raises:
         ConfigurationError: No state server is known.
     """
+    from salesboost import wire
     from salesboost.client import ToolClient
 
     chosen: Connection = context.obj
-    return ToolClient(chosen.url, cache_url=chosen.cache_url, namespace=chosen.namespace, result_timeout=FOREVER)
+    namespace = chosen.namespace or wire.DEFAULT_NAMESPACE
+    return ToolClient(chosen.url, cache_url=chosen.cache_url, namespace=namespace, result_timeout=FOREVER)

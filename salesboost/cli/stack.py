@@ -19,7 +19,7 @@ _NEEDED = ("celery", "structlog", "pydantic_settings")
 
 
 def add_to(cli: typer.Typer) -> None:
-    """Register the command."""
+    """Register the commands."""
     cli.command("up")(up)
     passing = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": list[str]()}
     cli.command("kb", context_settings=passing)(kb)
@@ -42,20 +42,10 @@ def up(
     \b
     Example: salesboost up --workers 4 --tools my_company.tools
     """  # noqa: D301
-    lacking = _lacking()
-    if lacking:
-        complain("SB_MISSING", lacking, as_json=False)
-        return Exit.MISSING
-    command = [sys.executable, "-m", "workers", "up", "--workers", str(workers)]
-    command += ["--concurrency", str(concurrency), "--pool", pool]
+    arguments = ["--workers", str(workers), "--concurrency", str(concurrency), "--pool", pool]
     for module in tools or ():
-        command += ["--tools", module]
-    chosen: Connection = context.obj
-    named = {"SALESBOOST_REDIS_URL": chosen.url, "SALESBOOST_CACHE_URL": chosen.cache_url}
-    os.environ.update({variable: url for variable, url in named.items() if url})
-    os.environ["SALESBOOST_NAMESPACE"] = chosen.namespace
-    # This process becomes the stack: no parent is left that a kill could part from it.
-    return os.execv(sys.executable, command)
+        arguments += ["--tools", module]
+    return _become(context, "up", *arguments)
 
 
 def kb(context: typer.Context) -> int:
@@ -64,11 +54,24 @@ def kb(context: typer.Context) -> int:
     \b
     Example: salesboost kb add examples/documents
     """  # noqa: D301
+    return _become(context, "kb", *context.args)
+
+
+def _become(context: typer.Context, *arguments: str) -> int:
+    """Turn this process into ``python -m workers``: no parent is left that a kill could part from it."""
     lacking = _lacking()
     if lacking:
         complain("SB_MISSING", lacking, as_json=False)
         return Exit.MISSING
-    return os.execv(sys.executable, [sys.executable, "-m", "workers", "kb", *context.args])
+    chosen: Connection = context.obj
+    named = {
+        "SALESBOOST_REDIS_URL": chosen.url,
+        "SALESBOOST_CACHE_URL": chosen.cache_url,
+        "SALESBOOST_NAMESPACE": chosen.namespace,
+    }
+    os.environ.update({variable: value for variable, value in named.items() if value})
+    command = [sys.executable, "-m", "workers", *arguments]
+    return os.execv(sys.executable, command)  # nosec B606
 
 
 def _lacking() -> str:

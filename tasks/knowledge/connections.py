@@ -20,6 +20,9 @@ from typing import Final
 from salesboost.faults import ToolFault, TransientFault
 
 BUSY_SECONDS: Final = 30.0
+_READER_SECONDS: Final = 5.0
+"""A reader waits only while SQLite recovers the file after a crash."""
+
 SCHEMA_VERSION: Final = 1
 
 _Key = tuple[int, Path, int, int]
@@ -58,7 +61,7 @@ def _borrow(key: _Key) -> sqlite3.Connection:
             connection.close()
     with suppress(KeyError, IndexError):
         return _idle[key].pop()
-    connection = _connect(key[1])
+    connection = _connect(key[1], _READER_SECONDS)
     connection.execute("PRAGMA query_only = ON")
     return connection
 
@@ -74,7 +77,7 @@ def writing(file: Path) -> Generator[sqlite3.Connection]:
     with _translated(file):
         if not file.exists():
             _create(file)
-        connection = _connect(file)
+        connection = _connect(file, BUSY_SECONDS)
         try:
             yield connection
         finally:
@@ -93,13 +96,13 @@ def turn(connection: sqlite3.Connection) -> Generator[None]:
         raise
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def _connect(file: Path, seconds: float) -> sqlite3.Connection:
     # mode=rw: a file that is gone is an error, not a new empty one. Connections move between threads, and are used
     # by one at a time.
     connection = sqlite3.connect(
         f"{file.absolute().as_uri()}?mode=rw",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=seconds,
         isolation_level=None,
         check_same_thread=False,
     )

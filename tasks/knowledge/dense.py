@@ -6,7 +6,7 @@ No approximate index: the product with 10,000 embeddings takes a few millisecond
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Any, Final
 
 from tasks.knowledge.embedder import Embedder
 from tasks.knowledge.vectors import matrix, numpy
@@ -24,11 +24,16 @@ def usable(connection: sqlite3.Connection, embedder: Embedder) -> bool:
     return found.fetchone() is not None
 
 
-def rank(connection: sqlite3.Connection, embedder: Embedder, query: str, depth: int) -> list[tuple[int, float]]:
-    """Return the best *depth* chunks as (id, cosine), equal ones by id."""
+def direction(embedder: Embedder, query: str) -> Any:
+    """Return the embedding of *query*. It needs no connection and may run beside what does."""
+    return embedder.embed([query[:READ_CHARS]])[0]
+
+
+def rank(connection: sqlite3.Connection, embedder: Embedder, direction: Any, depth: int) -> list[tuple[int, float]]:
+    """Return the best *depth* chunks as (id, cosine with *direction*), equal ones by id."""
     known = matrix(connection, embedder)
     # einsum, because BLAS would share so small a product among threads that mostly wait for one another.
-    cosines = numpy().einsum("ij,j->i", known.rows, embedder.embed([query[:READ_CHARS]])[0])
+    cosines = numpy().einsum("ij,j->i", known.rows, direction)
     # A stable sort of the negated cosines leaves equal ones in the order of their ids.
     best = (-cosines).argsort(kind="stable")[:depth]
     return [(int(known.ids[at]), float(cosines[at])) for at in best if cosines[at] >= MIN_COSINE]

@@ -122,6 +122,8 @@ def add(
         for source_file in found.files:
             try:
                 outcome = _take(connection, source_file, model)
+            except UnicodeEncodeError:
+                report(source_file.source, "failed", "the file's name is not UTF-8: rename it")
             except (UnreadableDocument, OSError) as exc:
                 report(source_file.source, "failed", str(exc))
             else:

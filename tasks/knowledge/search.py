@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -114,10 +115,13 @@ def _mode(
 def _rank(connection: sqlite3.Connection, query: str, mode: Mode, model: Embedder | None) -> list[tuple[int, float]]:
     if model is None:
         return lexical.rank(connection, query, DEPTH)
-    by_meaning = dense.rank(connection, model, query, DEPTH)
     if mode == "dense":
-        return by_meaning
-    by_words = lexical.rank(connection, query, DEPTH)
+        return dense.rank(connection, model, dense.direction(model, query), DEPTH)
+    # Both take about as long, and each outside the interpreter's lock.
+    with ThreadPoolExecutor(1) as beside:
+        direction = beside.submit(dense.direction, model, query)
+        by_words = lexical.rank(connection, query, DEPTH)
+        by_meaning = dense.rank(connection, model, direction.result(), DEPTH)
     return reciprocal_rank_fusion([[found for found, _ in ranking] for ranking in (by_words, by_meaning)])
 
 

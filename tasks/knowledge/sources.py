@@ -58,11 +58,11 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> Found:
         # Not resolve(): the target of a link is not what the user named.
         absolute = path.expanduser().absolute()
         if absolute.is_file():
-            files[absolute] = SourceFile(absolute, absolute.name)
+            files[absolute] = SourceFile(absolute, _citable(absolute.name))
         elif absolute.is_dir():
             folders.append(absolute)
             for found in _walk(absolute):
-                name = found.relative_to(absolute).as_posix()
+                name = _citable(found.relative_to(absolute).as_posix())
                 if found.suffix.lower() in SUFFIXES:
                     files[found] = SourceFile(found, name)
                 else:
@@ -70,6 +70,11 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> Found:
         else:
             raise InputFault(f"paths must name files and folders that exist, got {str(path)!r}")
     return Found(tuple(files[path] for path in sorted(files)), tuple(skipped), tuple(folders))
+
+
+def _citable(name: str) -> str:
+    """Return *name* with a question mark for each byte that is not UTF-8; such a file is not read, but reported."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 
 from pypdf import PdfReader
@@ -10,6 +11,9 @@ from pypdf.errors import PyPdfError
 
 from tasks.knowledge.documents import Section, UnreadableDocument
 from tasks.knowledge.readers.plain import paragraphs
+
+# What it has to say of a damaged file is reported with the file; of the others nobody needs to know.
+logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 
 
 def read(data: bytes) -> list[Section]:
