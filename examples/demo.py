@@ -62,7 +62,7 @@ def main() -> int:
         results = HOME / "results.jsonl"
         with ToolClient(stack.state_url, cache_url=stack.cache_url) as client, results.open("w") as out:
             before = client.statistics()
-            code = produce(console, client, before, stack.environment(), options, out)
+            code = produce(console, client, before, stack.environment(), options=options, out=out)
             after = client.statistics()
         console.print("Stopping …")
     if code:
@@ -107,6 +107,7 @@ def produce(
     client: ToolClient,
     before: Mapping[str, ToolStatistics],
     environment: dict[str, str],
+    *,
     options: argparse.Namespace,
     out: TextIO,
 ) -> int:

@@ -50,7 +50,7 @@ def morning(count: int, rng: random.Random) -> list[CallSpec]:
 
 def afternoon(count: int, before: list[CallSpec], rng: random.Random) -> list[CallSpec]:
     """Return *count* calls, two in five of which ask again what was asked in the morning."""
-    reads = [spec for spec in before if spec["name"] != "crm_integration"]
+    reads = [spec for spec in before if spec.get("name") != "crm_integration"]
     fresh = morning(count, rng)
     return [rng.choice(reads) if rng.random() < 0.4 else spec for spec in fresh]
 

@@ -91,7 +91,9 @@ class Ledger:
         words: dict[int, Literal["held", "lost", "cancelled"]] = {0: "lost", 1: "held", 2: "cancelled"}
         return [words[int(code)] for code in self.store.call("renew_leases", self._lease_us, *flat)]
 
-    def abandon(self, job_id: str, worker: str, why: str, *, spare: bool = False) -> Settlement:
+    def abandon(
+        self, job_id: str, worker: str, why: str, *, spare: bool = False, attempt: int | None = None
+    ) -> Settlement:
         """Say that the process *worker*, which ran the job, has ended it: nobody need wait for its lease.
 
         Args:
@@ -99,8 +101,10 @@ class Ledger:
             worker: ``host:pid`` as given to `claim`.
             why: The reason, for the history.
             spare: True when the attempt must not count against the job: the worker was told to stop.
+            attempt: The attempt that ended, None for whichever *worker* runs.
         """
-        return _settlement(self.store.call("abandon_attempt", job_id, worker, why, int(spare)))
+        number = "" if attempt is None else attempt
+        return _settlement(self.store.call("abandon_attempt", job_id, worker, why, int(spare), number))
 
     def return_hint(self, job_id: str, seconds: float) -> bool:
         """Give back a hint that this worker cannot follow; the job is hinted again after *seconds*."""

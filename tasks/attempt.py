@@ -47,7 +47,8 @@ class Attempts:
         ledger: The ledger.
         cache: The cache server, None when there is none.
         settings: The settings in force.
-        on_hard_limit: Called with the job when a tool outlives its hard limit; must be quick.
+        on_hard_limit: Called with the claim when a tool outlives its hard limit; must be quick.
+        on_late_return: Called when such a tool comes back all the same.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Attempts:
         ledger: Ledger,
         cache: CacheStore | None,
         settings: Settings,
-        on_hard_limit: Callable[[str], None] = lambda job_id: None,
+        *,
+        on_hard_limit: Callable[[Run], None] = lambda run: None,
+        on_late_return: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
         self._ledger = ledger
@@ -65,6 +68,7 @@ class Attempts:
         self._heart = Heart(ledger)
         self._schemas: dict[str, dict[str, Any]] = {}
         self._on_hard_limit = on_hard_limit
+        self._on_late_return = on_late_return
         self.worker = worker_name(os.getpid())
 
     def perform(self, job_id: str) -> Wait | Skip | Finished:
@@ -78,13 +82,14 @@ class Attempts:
             return claim
         registered = self._registry.get(claim.tool)
         if registered is None:
-            self._ledger.abandon(job_id, self.worker, "tool unknown to this worker", spare=True)
+            self._ledger.abandon(job_id, self.worker, "tool unknown to this worker", spare=True, attempt=claim.attempt)
             return Skip("queued")
         with self._heart.holding(
             job_id,
             claim.attempt,
             hard_limit=registered.policy.timeout,
-            on_hard_limit=lambda: self._on_hard_limit(job_id),
+            on_hard_limit=lambda: self._on_hard_limit(claim),
+            on_late_return=self._on_late_return,
         ) as held:
             return self._run(claim, registered, held)
 
@@ -159,7 +164,7 @@ class Attempts:
 
     def _crash(self, run: Run, why: str) -> Finished:
         log.error("tool_crashed", tool=run.tool, job=run.job_id, attempt=run.attempt, error=why)
-        settlement = self._ledger.abandon(run.job_id, self.worker, why)
+        settlement = self._ledger.abandon(run.job_id, self.worker, why, attempt=run.attempt)
         return settlement, "back", None
 
     def _settle(

@@ -54,7 +54,7 @@ _SETTLED_ELSEWHERE = frozenset({"expired", "cancelled", "dead", "unknown"})
 
 def _untold(task: Task[Any, Any]) -> bool:
     """Say whether the job is a plain producer's that Celery's result back end has no answer for yet."""
-    return bool(task.request.get("plain")) and task.backend.get_state(task.request.id) not in READY_STATES
+    return bool(task.request.get("plain")) and task.backend.get_state(str(task.request.id)) not in READY_STATES
 
 
 def _raise_error(engine: Engine, job_id: str) -> None:

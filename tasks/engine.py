@@ -12,6 +12,7 @@ from config.settings import Settings
 from salesboost.errors import SalesBoostError
 from salesboost.store import CacheStore, StateStore
 from scheduler.ledger import Ledger
+from scheduler.outcomes import Run
 from tasks.attempt import Attempts, worker_name
 from tasks.registry import Registry
 
@@ -23,16 +24,17 @@ class Engine:
     Attributes:
         registry: The tools this worker serves.
         settings: The settings in force.
-        threads: True when attempts run in threads, which nothing can kill at their hard limit.
-        on_lost_thread: Called when a thread has outlived its hard limit.
+        threads: Size of the pool when attempts run in threads, which nothing can end at their hard limit; else 0.
+        on_exhausted: Called when every thread of the pool hangs in a tool that has outlived its hard limit.
     """
 
     registry: Registry
     settings: Settings
-    threads: bool = False
-    on_lost_thread: Callable[[], None] = lambda: None
+    threads: int = 0
+    on_exhausted: Callable[[], None] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _made: tuple[int, Attempts] | None = field(default=None, init=False)
+    _hanging: int = field(default=0, init=False)
 
     def attempts(self) -> Attempts:
         """Return this process's runner."""
@@ -57,18 +59,29 @@ class Engine:
             if cache_url and self.settings.tool_cache_enabled
             else None
         )
+        if not self.threads:
+            return Attempts(self.registry, ledger, cache, self.settings)
         return Attempts(
             self.registry,
             ledger,
             cache,
             self.settings,
-            on_hard_limit=(lambda job_id: self._abandon(ledger, job_id)) if self.threads else lambda job_id: None,
+            on_hard_limit=lambda run: self._lose_thread(ledger, run),
+            on_late_return=self._regain_thread,
         )
 
-    def _abandon(self, ledger: Ledger, job_id: str) -> None:
-        def run() -> None:
+    def _lose_thread(self, ledger: Ledger, run: Run) -> None:
+        def abandon() -> None:
             with suppress(SalesBoostError):  # else the lease runs out by itself
-                ledger.abandon(job_id, worker_name(os.getpid()), "hard time limit")
-            self.on_lost_thread()
+                ledger.abandon(run.job_id, worker_name(os.getpid()), "hard time limit", attempt=run.attempt)
 
-        threading.Thread(target=run, name=f"abandon-{job_id[:8]}", daemon=True).start()
+        threading.Thread(target=abandon, name=f"abandon-{run.job_id[:8]}", daemon=True).start()
+        with self._lock:
+            self._hanging += 1
+            exhausted = self._hanging >= self.threads
+        if exhausted:
+            self.on_exhausted()
+
+    def _regain_thread(self) -> None:
+        with self._lock:
+            self._hanging -= 1

@@ -37,19 +37,27 @@ def judge(exc: BaseException, tool: str) -> Verdict:
         code = "TOOL_TIMEOUT"
     else:
         code = "TOOL_UNAVAILABLE" if retry else "TOOL_FAILED"
-    message = str(exc) or type(exc).__name__
     kind = SoftTimeLimit.__name__ if isinstance(exc, SoftTimeLimit) else type(exc).__name__
     return Verdict(
         ErrorInfo(
             code=code,
             type=kind,
-            message=f"{tool}: {message}"[:2000],
+            message=f"{tool}: {_said(exc)}"[:2000],
             retryable=retry,
             retry_after=retry_after,
         ),
         retry,
         refund=isinstance(exc, InputFault),
     )
+
+
+def _said(exc: BaseException) -> str:
+    try:
+        text = str(exc)
+    except Exception:  # an exception of a tool's own may fail to say what it is
+        text = ""
+    # Half of a surrogate pair is no text that can be stored.
+    return text.encode("utf-8", "replace").decode() or type(exc).__name__
 
 
 def invalid_input(exc: ValidationError, tool: str) -> Verdict:

@@ -27,15 +27,17 @@ class Held:
         attempt: The fencing token.
         lost: True once the attempt does not hold the job any more.
         cancelled: True once the caller has cancelled the job.
+        over: True once the hard limit has passed.
     """
 
-    __slots__ = ("attempt", "cancelled", "job_id", "lost")
+    __slots__ = ("attempt", "cancelled", "job_id", "lost", "over")
 
     def __init__(self, job_id: str, attempt: int) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.lost = False
         self.cancelled = False
+        self.over = False
 
 
 class Heart:
@@ -51,7 +53,13 @@ class Heart:
 
     @contextmanager
     def holding(
-        self, job_id: str, attempt: int, *, hard_limit: float, on_hard_limit: Callable[[], None]
+        self,
+        job_id: str,
+        attempt: int,
+        *,
+        hard_limit: float,
+        on_hard_limit: Callable[[], None],
+        on_late_return: Callable[[], None] = lambda: None,
     ) -> Generator[Held]:
         """Keep an attempt's lease while the block runs.
 
@@ -60,11 +68,12 @@ class Heart:
             attempt: The fencing token.
             hard_limit: Seconds from now after which the lease is kept no longer.
             on_hard_limit: Called, quickly please, from another thread when the block still runs then.
+            on_late_return: Called when such a block ends after all.
         """
         held = Held(job_id, attempt)
 
         def drop() -> None:
-            held.lost = True
+            held.lost = held.over = True
             with self._lock:
                 self._held.discard(held)
             on_hard_limit()
@@ -82,6 +91,8 @@ class Heart:
             alarm.cancel()
             with self._lock:
                 self._held.discard(held)
+            if held.over:
+                on_late_return()
 
     def _beat(self) -> None:
         while True:

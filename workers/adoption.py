@@ -33,7 +33,7 @@ _KEPT_HEADERS = (
     "replaced_task_nesting",
     "stamps",
 )
-_EMBED = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
+_EMBED: dict[str, type] = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
 
 
 def is_ours(headers: Mapping[str, Any]) -> bool:
@@ -104,7 +104,7 @@ def _embed(message: Message) -> dict[str, Any]:
         ValueError: It is in no form that Celery could work with.
     """
     _, _, embed = message.decode()
-    kept = {name: (embed or {}).get(name) for name in _EMBED}
+    kept: dict[str, Any] = {name: (embed or {}).get(name) for name in _EMBED}
     for name, value in kept.items():
         if value is not None and not isinstance(value, _EMBED[name]):
             raise ValueError(f"{name} must be a {_EMBED[name].__name__}, got {value!r}")

@@ -1,7 +1,7 @@
 """Celery's pool of processes, which here notices within a second that a child is gone.
 
-billiard learns of a child's death at once, gives a last result of it `LOST_WAIT` to arrive, and then looks again when its
-maintenance timer comes round, every 5 s.
+billiard learns of a child's death at once, gives a last result of it `LOST_WAIT` to arrive, and then looks again when
+its maintenance timer comes round, every 5 s.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from signal import SIGKILL
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from billiard.einfo import ExceptionInfo
@@ -50,7 +50,7 @@ def main_process(app: Any) -> MainProcess:
     return found
 
 
-def strategy(task: Task[Any, Any], app: Any, consumer: Consumer, **options: Any) -> Callable[..., Any]:
+def strategy(task: Task[Any, Any], app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
     """Follow our hints as Celery would, adopt everybody else's messages."""
     follow = default_strategy(task, app, consumer, **options)
 
@@ -77,14 +77,15 @@ def job_of(message: Message) -> str:
     Raises:
         ValueError: No hint is like this. Celery would find out when a place in its pool is taken, and lose the place.
     """
-    match message.payload, message.headers.get("timelimit"), message.headers.get("eta"):
+    headers = cast(dict[str, Any], message.headers)
+    match message.payload, headers.get("timelimit"), headers.get("eta"):
         case [[str(job_id)], {}, dict()], [None, None], None:
             return job_id
         case _:
             raise ValueError("neither a hint nor a plain message")
 
 
-def take_in(consumer: Consumer, message: Message) -> None:
+def take_in(consumer: Any, message: Message) -> None:
     """Adopt a plain message for a tool that this worker serves, or tell its producer why not."""
     try:
         _adopt(consumer, message)
@@ -93,7 +94,7 @@ def take_in(consumer: Consumer, message: Message) -> None:
         _postpone(consumer, message, exc)
 
 
-def _adopt(consumer: Consumer, message: Message) -> None:
+def _adopt(consumer: Any, message: Message) -> None:
     """Adopt a plain message or refuse it, and acknowledge it; postpone it while the ledger is away.
 
     Raises:
@@ -101,25 +102,30 @@ def _adopt(consumer: Consumer, message: Message) -> None:
     """
     main = main_process(consumer.app)
     try:
-        try:
-            adoption.adopt(main.store, main.settings, message)
-        except ToolUnavailable as exc:
-            _postpone(consumer, message, exc)
-            return
-        except ToolNotFound:
-            raise
-        except CallError as exc:
-            log.warning("adoption_refused", task=message.headers.get("task"), code=exc.code)
-            adoption.refuse(consumer.app, message, exc)
+        adoption.adopt(main.store, main.settings, message)
         message.ack()
     except ToolNotFound:
         raise
+    except ToolUnavailable as exc:
+        _postpone(consumer, message, exc)
+    except CallError as exc:
+        _refuse(consumer.app, message, exc)
     except Exception as exc:
         # The edge for foreign messages: one that cannot be read must not end the worker.
         drop(message, exc)
 
 
-def _postpone(consumer: Consumer, message: Message, why: Exception) -> None:
+def _refuse(app: Any, message: Message, error: CallError) -> None:
+    log.warning("adoption_refused", task=message.headers.get("task"), code=error.code)
+    try:
+        adoption.refuse(app, message, error)
+        message.ack()
+    except Exception as exc:
+        # The edge for foreign messages, as above: nobody can be told.
+        drop(message, exc)
+
+
+def _postpone(consumer: Any, message: Message, why: Exception) -> None:
     """Try to adopt a message again in a while; meanwhile it takes no place in the prefetch window.
 
     It is not put back into its queue: a server without memory would not take it.
@@ -128,7 +134,10 @@ def _postpone(consumer: Consumer, message: Message, why: Exception) -> None:
 
     def again() -> None:
         consumer.qos.decrement_eventually()
-        take_in(consumer, message)
+        if message.headers["task"] in consumer.strategies:
+            take_in(consumer, message)
+        else:
+            consumer.on_unknown_task(None, message, why)
 
     consumer.qos.increment_eventually()
     consumer.timer.call_after(POSTPONED, again)
@@ -176,8 +185,10 @@ _ENDS = (WorkerLostError, Terminated, TimeLimitExceeded, SystemExit, KeyboardInt
 
 
 class ToolRequest(Request):
-    """Tells the ledger at once when the attempt's child is gone. The ledger decides what becomes of the job; Celery, whose
-    result back end would call it failed, is not asked."""
+    """Tells the ledger at once when the attempt's child is gone.
+
+    The ledger decides what becomes of the job; Celery, whose result back end would call it failed, is not asked.
+    """
 
     _ended = False
 
@@ -196,16 +207,24 @@ class ToolRequest(Request):
         """End the attempt without counting it, because the worker is stopping."""
         with suppress(NotImplementedError):  # a thread cannot be ended
             pool.terminate_job(self.worker_pid, SIGKILL)
-        self._end("worker stopped")
+        self._end("worker stopped", spare=True)
 
-    def _end(self, why: str) -> None:
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """Cancel the job that ``celery control revoke`` means; without this it would be hinted again and again."""
+        cast(Any, super())._announce_revoked(reason, terminated, signum, expired)
+        try:
+            main_process(self.app).store.call("cancel_job", str(self.args[0]))
+        except SalesBoostError as exc:
+            log.warning("revoked_job_not_cancelled", job=self.args[0], error=str(exc))
+
+    def _end(self, why: str, *, spare: bool = False) -> None:
         task_ready(self)
         pid = getattr(self, "worker_pid", None)
         main = main_process(self.app)
         if pid is not None and self.args:
             try:
-                ended = main.ledger.abandon(self.args[0], worker_name(pid), why, spare=main.stopping)
-                if ended == Stale(JobState.QUEUED) and not self._ended:  # it had not been claimed, and its hint is used up
+                ended = main.ledger.abandon(self.args[0], worker_name(pid), why, spare=spare or main.stopping)
+                if ended == Stale(JobState.QUEUED) and not self._ended:  # its hint is used up, and it was not claimed
                     main.ledger.return_hint(self.args[0], _until_again())
             except SalesBoostError as exc:
                 log.warning("attempt_not_abandoned", job=self.args[0], error=str(exc))

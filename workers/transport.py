@@ -114,9 +114,9 @@ class Channel(_StockChannel):  # type: ignore[misc]  # the stubs leave most of i
             self._flush_brpop_reauth()
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:
-        """Put a message back as it was read; kombu would write a body without encoding as bytes, in a form of its own."""
+        """Put a message back as it was read; kombu would write a body without encoding in a form of its own."""
         where = message.delivery_info
-        for queue in self._lookup(where.get("exchange", ""), where["routing_key"]):
+        for queue in self._lookup(where.get("exchange"), where.get("routing_key")):
             self._put(queue, message._raw)
 
     def _set_aside(self, queue: str, item: bytes, why: str) -> None:
@@ -126,7 +126,10 @@ class Channel(_StockChannel):  # type: ignore[misc]  # the stubs leave most of i
             pipeline.lpush(f"{queue}.malformed", item[:4096])
             pipeline.ltrim(f"{queue}.malformed", 0, KEPT - 1)
             pipeline.incr(f"{queue}.malformed.count")
-            pipeline.execute()
+            try:
+                pipeline.execute()
+            except self.ResponseError as exc:  # a server without memory takes nothing; the log has it
+                log.warning("malformed_queue_entry_not_kept", queue=queue, error=str(exc))
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:

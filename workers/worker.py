@@ -13,6 +13,7 @@ os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 
 import structlog
 from celery import signals
+from celery.worker import state
 
 from config import logs
 from config.settings import Settings
@@ -57,7 +58,7 @@ def run_worker(
         raise ConfigurationError("; ".join(f"{finding.about}: {finding.message}" for finding in wrong))
     names = list(queue_names) or registry.queues()
     size = concurrency or (32 if pool == "threads" else os.cpu_count() or 1)
-    engine = Engine(registry, settings, threads=pool == "threads")
+    engine = Engine(registry, settings, threads=size if pool == "threads" else 0, on_exhausted=_give_up)
     app = create_app(settings)
     app.conf.task_queues = queues(settings, names)
     add_tools(app, engine)
@@ -81,6 +82,12 @@ def run_worker(
     finally:
         main.stop()
     return int(worker.exitcode or 0)
+
+
+def _give_up() -> None:
+    # Nothing can end a thread but the end of its process; whoever supervises this one starts another.
+    log.error("every_thread_hangs", action="the worker ends")
+    state.should_stop = 1  # type: ignore[assignment]  # the stubs know the initial None alone
 
 
 def _prepare(registry: Registry) -> None:

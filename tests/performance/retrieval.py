@@ -123,11 +123,12 @@ def write_many(collection: Collection, folder: Path, chunks: int) -> None:
     )
     folder.mkdir()
     for number in range(math.ceil(chunks / 100)):
-        sections = (
-            f"## {100 * number + at}\n\n{' .'.join(chance.sample(part := next(abstracts), len(part)))[:MAX_CHARS]}.\n"
-            for at in range(min(100, chunks - 100 * number))
-        )
-        (folder / f"{number}.md").write_text(f"# Report {number}\n\n" + "\n".join(sections), encoding="utf-8")
+        parts: list[str] = []
+        for at in range(min(100, chunks - 100 * number)):
+            sentences = next(abstracts)
+            text = " .".join(chance.sample(sentences, len(sentences)))[: MAX_CHARS - 1]
+            parts.append(f"## {100 * number + at}\n\n{text}.\n")
+        (folder / f"{number}.md").write_text(f"# Report {number}\n\n" + "\n".join(parts), encoding="utf-8")
 
 
 def times(queries: Sequence[str], kb: str, mode: Mode) -> tuple[list[float], list[float]]:

@@ -48,24 +48,34 @@ def note(path: Path | None, line: str) -> None:
             file.write(f"{line}\n")
 
 
-@tool(name="add", limit=None)
-def add(args: Numbers, ctx: ToolContext) -> Number:
-    """Add up two numbers."""
+def sum_up(args: Numbers, ctx: ToolContext) -> Number:
+    """Note the call, take the time asked for, and add up."""
     note(args.note, ctx.tool_call_id)
     time.sleep(args.seconds)
     return Number(number=args.number + args.more)
 
 
+def caller(ctx: ToolContext) -> Asked:
+    """Return what the context says of the caller."""
+    return Asked(role=ctx.caller_role, tenant=ctx.tenant, attempt=ctx.attempt)
+
+
+@tool(name="add", limit=None)
+def add(args: Numbers, ctx: ToolContext) -> Number:
+    """Add up two numbers."""
+    return sum_up(args, ctx)
+
+
 @tool(name="who", limit=None)
 def who(args: Nothing, ctx: ToolContext) -> Asked:
     """Say who asked."""
-    return Asked(role=ctx.caller_role, tenant=ctx.tenant, attempt=ctx.attempt)
+    return caller(ctx)
 
 
 @tool(name="guarded", limit=None, roles={"manager", "admin"})
 def guarded(args: Nothing, ctx: ToolContext) -> Asked:
     """Say who asked, to managers."""
-    return who.function(args, ctx)
+    return caller(ctx)
 
 
 @tool(name="broken", limit=None)
@@ -77,7 +87,7 @@ def broken(args: Nothing, ctx: ToolContext) -> Asked:
 @tool(name="seldom", limit="1/day")
 def seldom(args: Numbers, ctx: ToolContext) -> Number:
     """Add up once a day; further calls wait."""
-    return add.function(args, ctx)
+    return sum_up(args, ctx)
 
 
 @tool(name="fatal", limit=None)
@@ -86,7 +96,7 @@ def fatal(args: Numbers, ctx: ToolContext) -> Asked:
     note(args.note, str(os.getpid()))
     if ctx.attempt < args.number:
         os.kill(os.getpid(), signal.SIGKILL)
-    return Asked(role=ctx.caller_role, tenant=ctx.tenant, attempt=ctx.attempt)
+    return caller(ctx)
 
 
 @tool(name="act", limit=None, effect="write")
@@ -101,4 +111,4 @@ def act(args: Numbers, ctx: ToolContext) -> Number:
 @tool(name="remembered", limit=None, cache_ttl=60)
 def remembered(args: Numbers, ctx: ToolContext) -> Number:
     """Add up two numbers, and remember the sum for a minute."""
-    return add.function(args, ctx)
+    return sum_up(args, ctx)

@@ -85,6 +85,15 @@ async def note_async(args: Task, ctx: ToolContext) -> Reply:
     return reply
 
 
+@tool(name="patient", limit=None)
+def patient(args: Task, ctx: ToolContext) -> Reply:
+    """Wait until nobody wants the result any more."""
+    reply = begin(args, ctx)
+    while not ctx.cancelled:
+        time.sleep(STEP)
+    raise TransientFault(f"{reply.how} is not wanted any more")
+
+
 @tool(name="cached_note", limit=None, retries=0, cache_ttl=60)
 def cached_note(args: Task, ctx: ToolContext) -> Reply:
     """Leave a line; repeats are answered from the cache."""
@@ -142,6 +151,8 @@ def hang(args: Task, ctx: ToolContext) -> Reply:
             swallow(2.2)
         case "native":
             ctypes.CDLL(None).sleep(30)
+        case _:
+            pass
     return reply
 
 
@@ -151,7 +162,7 @@ def swallow(seconds: float) -> None:
     while time.monotonic() < until:
         try:
             pause(0.2)
-        except Exception:  # noqa: BLE001, S112  # the bad habit under test
+        except Exception:  # the bad habit under test
             continue
 
 
@@ -183,7 +194,6 @@ _DEATHS: dict[str, Any] = {
     "_exit": lambda: os._exit(7),
     "segv": _segfault,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,7 +145,9 @@ def job_of(client: ToolClient, tool: str, task_id: str) -> JobHandle:
     """Return the job that a plain message became, once a worker has adopted it."""
     job_id = wire.job_id(wire.DEFAULT_TENANT, tool, task_id)
     wait_until(
-        lambda: client._state.redis.exists(f"{wire.root('sb')}:job:{job_id}"), description=f"adoption of {task_id}"
+        lambda: client._state.redis.exists(f"{wire.root('sb')}:job:{job_id}"),
+        timeout=30,
+        description=f"adoption of {task_id}",
     )
     return client.handle(job_id)
 
@@ -155,20 +158,20 @@ def lines(path: Path) -> int:
 
 def test_a_plain_call_gets_the_tools_result(producer: Producer) -> None:
     # When a producer that knows only Celery calls a tool
-    got = producer.run("app.send_task('tools.add', kwargs={'number': 2, 'more': 40}).get(timeout=15)")
+    got = producer.run("app.send_task('tools.add', kwargs={'number': 2, 'more': 40}).get(timeout=30)")
     # Then it gets the result as Celery gives it
     assert got == {"number": 42}
 
 
 def test_an_object_as_the_only_argument_is_a_payload_too(producer: Producer) -> None:
-    got = producer.run("app.send_task('tools.add', args=[{'number': 2}], kwargs={'more': 1}).get(timeout=15)")
+    got = producer.run("app.send_task('tools.add', args=[{'number': 2}], kwargs={'more': 1}).get(timeout=30)")
     assert got == {"number": 3}
 
 
 def test_a_product_tool_answers_a_plain_call(producer: Producer) -> None:
     got = producer.run(
         "app.send_task('tools.price_calculator', kwargs={'items': [{'unit_price': '19.99', 'quantity': 3}]})"
-        ".get(timeout=15)"
+        ".get(timeout=30)"
     )
     assert got["totals"]["total"] == "59.97"
 
@@ -177,7 +180,7 @@ def test_an_adopted_call_is_a_job_of_the_ledger_with_the_least_role(producer: Pr
     # Given a plain call
     task_id = str(uuid4())
     # When it is done
-    got = producer.run(f"app.send_task('tools.who', task_id={task_id!r}).get(timeout=15)")
+    got = producer.run(f"app.send_task('tools.who', task_id={task_id!r}).get(timeout=30)")
     # Then the tool saw the least role, and the ledger shows the job with it and with its history
     job = job_of(client, "who", task_id)
     assert got == {"role": "viewer", "tenant": "default", "attempt": 1}
@@ -188,7 +191,7 @@ def test_an_adopted_call_is_a_job_of_the_ledger_with_the_least_role(producer: Pr
 
 def test_a_failing_tool_raises_in_get(producer: Producer) -> None:
     with pytest.raises(CeleryError, match="the shelf is empty") as failed:
-        producer.run("app.send_task('tools.broken').get(timeout=15)")
+        producer.run("app.send_task('tools.broken').get(timeout=30)")
     assert failed.value.kind == "ToolFailed"
 
 
@@ -196,7 +199,7 @@ def test_a_tool_that_the_least_role_may_not_call_raises_in_get(producer: Produce
     # When a plain producer calls what managers may
     task_id = str(uuid4())
     with pytest.raises(CeleryError, match="role viewer may not call guarded") as refused:
-        producer.run(f"app.send_task('tools.guarded', task_id={task_id!r}).get(timeout=15)")
+        producer.run(f"app.send_task('tools.guarded', task_id={task_id!r}).get(timeout=30)")
     # Then it is told so, and nothing was stored
     assert refused.value.kind == "ToolForbidden"
     assert not client._state.redis.exists(f"{wire.root('sb')}:job:{wire.job_id('default', 'guarded', task_id)}")
@@ -205,44 +208,44 @@ def test_a_tool_that_the_least_role_may_not_call_raises_in_get(producer: Produce
 def test_a_role_that_the_message_claims_is_not_believed(producer: Producer) -> None:
     with pytest.raises(CeleryError, match="role viewer may not call guarded"):
         producer.run(
-            "app.send_task('tools.guarded', headers={'role': 'admin', 'caller_role': 'admin'}).get(timeout=15)"
+            "app.send_task('tools.guarded', headers={'role': 'admin', 'caller_role': 'admin'}).get(timeout=30)"
         )
 
 
 @pytest.mark.parametrize("call", ["'tools.nowhere'", "'tools.nowhere', args=[1, 2]", "'nowhere.at_all'"])
 def test_an_unknown_tool_is_not_registered(producer: Producer, call: str) -> None:
     with pytest.raises(CeleryError) as refused:
-        producer.run(f"app.send_task({call}).get(timeout=15)")
+        producer.run(f"app.send_task({call}).get(timeout=30)")
     assert refused.value.kind == "NotRegistered"
 
 
 def test_a_wrong_payload_names_the_field(producer: Producer) -> None:
     with pytest.raises(CeleryError, match="number") as refused:
-        producer.run("app.send_task('tools.add', kwargs={'number': 'many'}).get(timeout=15)")
+        producer.run("app.send_task('tools.add', kwargs={'number': 'many'}).get(timeout=30)")
     assert refused.value.kind == "InputInvalid"
 
 
 @pytest.mark.parametrize("args", ["[2, 40]", "['2']", "[[1, 2]]"])
 def test_positional_arguments_are_refused_with_the_remedy(producer: Producer, args: str) -> None:
     with pytest.raises(CeleryError, match="add takes its payload as keyword arguments") as refused:
-        producer.run(f"app.send_task('tools.add', args={args}).get(timeout=15)")
+        producer.run(f"app.send_task('tools.add', args={args}).get(timeout=30)")
     assert refused.value.kind == "InputInvalid"
 
 
 def test_a_payload_over_the_bound_is_refused(producer: Producer) -> None:
     with pytest.raises(CeleryError, match="bytes of JSON, at most 65536") as refused:
-        producer.run("app.send_task('tools.add', kwargs={'number': 1, 'note': 'x' * 70000}).get(timeout=15)")
+        producer.run("app.send_task('tools.add', kwargs={'number': 1, 'note': 'x' * 70000}).get(timeout=30)")
     assert refused.value.kind == "PayloadTooLarge"
 
 
 @pytest.mark.parametrize(
-    "when", ["countdown=0.7", "eta=datetime.now(timezone.utc) + timedelta(seconds=0.7)"], ids=["countdown", "eta"]
+    "when", ["countdown=1.5", "eta=datetime.now(timezone.utc) + timedelta(seconds=1.5)"], ids=["countdown", "eta"]
 )
 def test_a_delayed_call_stands_in_the_ledger_and_in_no_worker(
     producer: Producer, client: ToolClient, server: redis.Redis, when: str
 ) -> None:
     # Given a call that is to start later
-    task_id = str(uuid4())
+    task_id, sent = str(uuid4()), time.time()
     producer.run(f"app.send_task('tools.add', kwargs={{'number': 1}}, task_id={task_id!r}, {when}).id")
     # When a worker has received it
     job = job_of(client, "add", task_id)
@@ -250,9 +253,8 @@ def test_a_delayed_call_stands_in_the_ledger_and_in_no_worker(
     assert job.status() is JobState.WAITING
     assert server.hget(f"{wire.root('sb')}:job:{job.job_id}", "mark") is None
     # And it runs when its time has come
-    assert producer.run(f"app.AsyncResult({task_id!r}).get(timeout=15)") == {"number": 1}
-    waited = next(event.at for event in job.history() if event.type == "running") - job.history()[0].at
-    assert 0.4 < waited < 5
+    assert producer.run(f"app.AsyncResult({task_id!r}).get(timeout=30)") == {"number": 1}
+    assert next(event.at for event in job.history() if event.type == "running") >= sent + 1.5
 
 
 def test_a_worker_holds_no_delayed_call(producer: Producer, client: ToolClient) -> None:
@@ -261,7 +263,8 @@ def test_a_worker_holds_no_delayed_call(producer: Producer, client: ToolClient) 
     producer.run(f"app.send_task('tools.add', kwargs={{'number': 1}}, task_id={task_id!r}, countdown=3600).id")
     job = job_of(client, "add", task_id)
     # When Celery's worker is asked what it holds
-    held = producer.run("[app.control.inspect(timeout=2, limit=1).scheduled(), app.control.inspect(limit=1).reserved()]")
+    ask = "app.control.inspect(timeout=20, limit=1)"  # the first answer ends the wait
+    held = producer.run(f"[{ask}.scheduled(), {ask}.reserved()]")
     # Then there is nothing
     assert [list(answer.values()) for answer in held] == [[[]], [[]]]
     assert job.cancel()
@@ -272,8 +275,8 @@ def test_expires_becomes_the_deadline(producer: Producer, client: ToolClient, ex
     # When a call expires before it may start
     task_id = str(uuid4())
     call = f"app.send_task('tools.add', kwargs={{'number': 1}}, task_id={task_id!r}, countdown=60, expires={expires})"
-    with pytest.raises(CeleryError, match="deadline of call .* passed") as expired:
-        producer.run(f"{call}.get(timeout=15)")
+    with pytest.raises(CeleryError, match=r"deadline of call .* passed") as expired:
+        producer.run(f"{call}.get(timeout=30)")
     # Then the job has expired, and its producer was told
     assert expired.value.kind == "CallExpired"
     assert job_of(client, "add", task_id).status() is JobState.EXPIRED
@@ -281,10 +284,10 @@ def test_expires_becomes_the_deadline(producer: Producer, client: ToolClient, ex
 
 def test_a_call_that_cannot_start_before_it_expires_is_refused_at_once(producer: Producer) -> None:
     # Given a tool whose one call a day is used up
-    producer.run("app.send_task('tools.seldom', kwargs={'number': 1}).get(timeout=15)")
+    producer.run("app.send_task('tools.seldom', kwargs={'number': 1}).get(timeout=30)")
     # When another one expires today
     with pytest.raises(CeleryError, match="seldom is at its limit") as refused:
-        producer.run("app.send_task('tools.seldom', kwargs={'number': 1}, expires=60).get(timeout=15)")
+        producer.run("app.send_task('tools.seldom', kwargs={'number': 1}, expires=60).get(timeout=30)")
     # Then its producer need not wait for that
     assert refused.value.kind == "RateLimitError"
 
@@ -298,7 +301,7 @@ def test_a_plain_producer_is_told_when_its_call_is_cancelled(producer: Producer,
     assert job.cancel()
     # Then get() raises
     with pytest.raises(CeleryError, match="was cancelled by its caller") as cancelled:
-        producer.run(f"app.AsyncResult({task_id!r}).get(timeout=15)")
+        producer.run(f"app.AsyncResult({task_id!r}).get(timeout=30)")
     assert cancelled.value.kind == "CallCancelled"
 
 
@@ -307,7 +310,7 @@ def test_a_plain_call_outlives_the_process_that_ran_it(producer: Producer, tmp_p
     note = tmp_path / "attempts"
     call = f"app.send_task('tools.fatal', kwargs={{'number': 2, 'note': {str(note)!r}}})"
     # When a plain producer calls it
-    got = producer.run(f"{call}.get(timeout=20)")
+    got = producer.run(f"{call}.get(timeout=30)")
     # Then it gets the result of the second attempt, and was not told of the first
     assert got["attempt"] == 2
     assert lines(note) == 2
@@ -319,7 +322,7 @@ def test_a_plain_producer_is_told_when_its_call_is_dead(producer: Producer, tmp_
     call = f"app.send_task('tools.fatal', kwargs={{'number': 99, 'note': {str(note)!r}}})"
     # When a plain producer calls it
     with pytest.raises(CeleryError, match="took its worker down 3 times") as dead:
-        producer.run(f"{call}.get(timeout=20)")
+        producer.run(f"{call}.get(timeout=30)")
     # Then it is told after the last attempt
     assert dead.value.kind == "CallDead"
     assert lines(note) == 3
@@ -327,7 +330,7 @@ def test_a_plain_producer_is_told_when_its_call_is_dead(producer: Producer, tmp_
 
 def test_a_group_gives_all_results_in_order(producer: Producer) -> None:
     got = producer.run(
-        "group(signature('tools.add', kwargs={'number': n}) for n in range(5)).apply_async().get(timeout=15)"
+        "group(signature('tools.add', kwargs={'number': n}) for n in range(5)).apply_async().get(timeout=30)"
     )
     assert got == [{"number": n} for n in range(5)]
 
@@ -335,7 +338,7 @@ def test_a_group_gives_all_results_in_order(producer: Producer) -> None:
 def test_a_chain_hands_each_result_on(producer: Producer) -> None:
     got = producer.run(
         "chain(signature('tools.add', kwargs={'number': 1}), signature('tools.add', kwargs={'more': 2}), "
-        "signature('tools.add', kwargs={'more': 3})).apply_async().get(timeout=15)"
+        "signature('tools.add', kwargs={'more': 3})).apply_async().get(timeout=30)"
     )
     assert got == {"number": 6}
 
@@ -347,11 +350,22 @@ def test_a_chord_calls_back_once(producer: Producer, tmp_path: Path) -> None:
     got = producer.run(
         "chord([signature('tools.add', kwargs={'number': n}) for n in range(6)], "
         f"signature('tools.add', kwargs={{'number': 7, 'note': {str(note)!r}}}, immutable=True)).apply_async()"
-        ".get(timeout=15)"
+        ".get(timeout=30)"
     )
     # Then its callback ran once
     assert got == {"number": 7}
     assert lines(note) == 1
+
+
+def test_a_callback_that_would_take_all_results_is_told_why_it_cannot(producer: Producer) -> None:
+    # When a chord hands its list of results to a tool, which takes an object
+    with pytest.raises(CeleryError, match="add takes its payload as keyword arguments") as refused:
+        producer.run(
+            "chord([signature('tools.add', kwargs={'number': 1})], signature('tools.add')).apply_async()"
+            ".get(timeout=30)"
+        )
+    # Then its producer is told, and need not wait for nothing
+    assert refused.value.kind == "InputInvalid"
 
 
 @pytest.mark.parametrize("member", ["tools.broken", "tools.guarded"], ids=["failing", "forbidden"])
@@ -365,7 +379,7 @@ def test_a_chord_with_a_bad_member_fails_and_does_not_call_back(
         producer.run(
             f"app.AsyncResult(chord([signature('tools.add', kwargs={{'number': 1}}), signature({member!r})], "
             f"signature('tools.add', kwargs={{'number': 7, 'note': {str(note)!r}}}, immutable=True)).apply_async().id)"
-            ".get(timeout=15)"
+            ".get(timeout=30)"
         )
     # Then the chord fails for its producer, and the callback did not run
     assert failed.value.kind == "ChordError"
@@ -377,10 +391,10 @@ def test_a_link_is_called_once_with_the_result(producer: Producer, tmp_path: Pat
     note = tmp_path / "callbacks"
     link = f"signature('tools.add', kwargs={{'more': 1, 'note': {str(note)!r}}})"
     # When the call that it is linked to succeeds
-    producer.run(f"app.send_task('tools.add', kwargs={{'number': 1}}, link={link}).get(timeout=15)")
+    producer.run(f"app.send_task('tools.add', kwargs={{'number': 1}}, link={link}).get(timeout=30)")
     # Then it runs, and once
-    wait_until(lambda: lines(note) == 1, description="the callback's run")
-    producer.run("app.send_task('tools.who').get(timeout=15)")
+    wait_until(lambda: lines(note) == 1, timeout=30, description="the callback's run")
+    producer.run("app.send_task('tools.who').get(timeout=30)")
     assert lines(note) == 1
 
 
@@ -389,8 +403,8 @@ def test_a_message_that_comes_twice_is_one_job(producer: Producer, client: ToolC
     note, task_id = tmp_path / "runs", str(uuid4())
     call = f"app.send_task('tools.add', kwargs={{'number': 1, 'note': {str(note)!r}}}, task_id={task_id!r})"
     # When both messages were received
-    producer.run(f"[{call}.id, {call}.id, {call}.get(timeout=15)]")
-    producer.run("app.send_task('tools.who').get(timeout=15)")
+    producer.run(f"[{call}.id, {call}.id, {call}.get(timeout=30)]")
+    producer.run("app.send_task('tools.who').get(timeout=30)")
     # Then the tool ran once
     assert job_of(client, "add", task_id).status() is JobState.SUCCEEDED
     assert lines(note) == 1
@@ -405,9 +419,9 @@ def test_a_producer_that_ignores_results_leaves_none(
     # When one's call runs and another's is refused
     producer.run(f"app.send_task('tools.guarded', ignore_result=True, task_id={refused!r}).id")
     producer.run(f"app.send_task('tools.add', {payload}, ignore_result=True, task_id={done!r}).id")
-    assert job_of(client, "add", done).result(timeout=15).ok
+    assert job_of(client, "add", done).result(timeout=30).ok
     # Then Celery's result back end holds neither
-    producer.run("app.send_task('tools.who').get(timeout=15)")
+    producer.run("app.send_task('tools.who').get(timeout=30)")
     assert lines(note) == 1
     assert server.exists(f"celery-task-meta-{done}", f"celery-task-meta-{refused}") == 0
 
@@ -420,7 +434,7 @@ def test_a_tool_of_another_worker_is_adopted_too(producer: Producer, client: Too
         task_id = str(uuid4())
         producer.run(f"app.send_task('tools.elsewhere', kwargs={{'number': 1}}, task_id={task_id!r}).id")
         with pytest.raises(CeleryError, match="takes its payload as keyword arguments"):
-            producer.run("app.send_task('tools.elsewhere', args=[1, 2]).get(timeout=15)")
+            producer.run("app.send_task('tools.elsewhere', args=[1, 2]).get(timeout=30)")
         # Then the right call stands in the ledger for a worker that knows the tool
         job = job_of(client, "elsewhere", task_id)
         assert job.status() in {JobState.QUEUED, JobState.WAITING}
@@ -433,10 +447,14 @@ def test_a_call_survives_a_ledger_that_was_emptied(producer: Producer, server: r
     # Given a state server that has forgotten everything
     server.flushall()
     server.function_flush()
-    # When a plain producer calls a tool
-    got = producer.run("app.send_task('tools.add', kwargs={'number': 5}).get(timeout=20)")
-    # Then the call is kept until the worker has published its tools again
-    assert got == {"number": 5}
+    # When a plain producer calls a tool that the worker serves, and one that nobody does
+    calls = "app.send_task('tools.nowhere'), app.send_task('tools.add', kwargs={'number': 5})"
+    nowhere, add = producer.run(f"[sent.id for sent in ({calls})]")
+    # Then the calls are kept until the worker has published its tools again
+    assert producer.run(f"app.AsyncResult({add!r}).get(timeout=30)") == {"number": 5}
+    with pytest.raises(CeleryError) as refused:
+        producer.run(f"app.AsyncResult({nowhere!r}).get(timeout=30)")
+    assert refused.value.kind == "NotRegistered"
 
 
 def test_a_call_survives_a_ledger_without_memory(
@@ -444,18 +462,18 @@ def test_a_call_survives_a_ledger_without_memory(
 ) -> None:
     # Given a message that a worker meets when the state server has no memory left
     task_id, worker = str(uuid4()), psutil.Process(stack.process("worker-1").pid)
-    maxmemory = server.config_get("maxmemory")["maxmemory"]
+    maxmemory = str(server.config_get("maxmemory")["maxmemory"])
     worker.suspend()
     try:
         producer.run(f"app.send_task('tools.add', kwargs={{'number': 6}}, task_id={task_id!r}).id")
         server.config_set("maxmemory", "1mb")
         worker.resume()
-        wait_until(lambda: said(stack, "adoption_postponed", "out of memory"), description="postponement")
+        wait_until(lambda: said(stack, "adoption_postponed", "out of memory"), timeout=30, description="postponement")
     finally:
         worker.resume()
         server.config_set("maxmemory", maxmemory)
     # When there is memory again
-    got = producer.run(f"app.AsyncResult({task_id!r}).get(timeout=15)")
+    got = producer.run(f"app.AsyncResult({task_id!r}).get(timeout=30)")
     # Then the call runs
     assert got == {"number": 6}
 
@@ -526,7 +544,7 @@ def test_no_message_that_cannot_be_read_ends_the_worker(
     # Given a queue with messages that no honest producer sends
     server.lpush(queue, *(json.dumps(message) for message in UNREADABLE.values()))
     # When the worker has met all of them
-    wait_until(lambda: server.llen(queue) == 0, description="an empty queue")
+    wait_until(lambda: server.llen(queue) == 0, timeout=30, description="an empty queue")
     # Then it still serves honest calls
-    assert producer.run("app.send_task('tools.add', kwargs={'number': 8}).get(timeout=15)") == {"number": 8}
+    assert producer.run("app.send_task('tools.add', kwargs={'number': 8}).get(timeout=30)") == {"number": 8}
     assert stack.process("worker-1").poll() is None

@@ -199,9 +199,7 @@ def test_the_cache_can_be_switched_off() -> None:
         (None, {"tool_retry_enabled": False, "tool_retry_max_attempts": 9}, 0),
     ],
 )
-def test_attempts_are_the_tools_own_or_the_fleets(
-    retries: int | None, switches: dict[str, Any], expected: int
-) -> None:
+def test_attempts_are_the_tools_own_or_the_fleets(retries: int | None, switches: dict[str, Any], expected: int) -> None:
     stated = STATED.model_copy(update={"retries": retries})
     assert policies.in_force(stated, Settings(**switches)).retries == expected
 

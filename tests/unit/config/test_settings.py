@@ -145,6 +145,15 @@ def test_the_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPat
     assert (found.tool_cache_enabled, found.tool_retry_max_attempts, found.tool_retry_enabled) == (False, 9, True)
 
 
+def test_a_switch_may_stand_in_the_file_under_its_own_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(
+        "SALESBOOST_CONFIG", str(a_file(tmp_path, "TOOL_CACHE_ENABLED = false\nTOOL_BANDIT_EPSILON = 1\n"))
+    )
+    assert not load().tool_cache_enabled
+    monkeypatch.setenv("TOOL_BANDIT_EPSILON", "0.5")
+    assert load().tool_bandit_epsilon == 0.5
+
+
 def test_a_file_in_the_repository_is_found(tmp_path: Path) -> None:
     # Given config/salesboost.toml
     assert load().lease == 10
@@ -158,7 +167,6 @@ def test_a_file_in_the_repository_is_found(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("leese = 10\n", "leese = 10"),
-        ("TOOL_CACHE_ENABLED = false\n", "TOOL_CACHE_ENABLED = False"),
         ("[tools.sms]\nlimit = '1/day'\n", "tools = "),
         ("lease = 0\n", "lease = 0: "),
         ("lease = 'soon'\n", "lease = 'soon': "),

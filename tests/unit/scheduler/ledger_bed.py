@@ -89,7 +89,8 @@ class Bed:
     def publish(self, tool: str, *, settings: dict[str, Any] | None = None, **policy: Any) -> None:
         """Publish a tool as a worker that starts does; without a limit unless one is named."""
         info = ToolInfo(name=tool, version="1", description=tool, input_schema={}, output_schema={})
-        stated = ToolPolicy(**{"limit": None, "retries": 2, **policy})
+        fields: dict[str, Any] = {"limit": None, "retries": 2, **policy}
+        stated = ToolPolicy(**fields)
         fleet.publish(self.server, [(info, stated)], Settings(namespace=self.namespace, **(settings or {})))
 
     def submit(self, tool: str = "free", payload: dict[str, Any] | None = None, **fields: Any) -> calls.Outcome:
@@ -131,9 +132,7 @@ class Bed:
         return total
 
     def fields(self, job: str) -> dict[str, str]:
-        return {
-            wire.text(name): wire.text(value) for name, value in self._hash(f"{self.root}:job:{job}").items()
-        }
+        return {wire.text(name): wire.text(value) for name, value in self._hash(f"{self.root}:job:{job}").items()}
 
     def state(self, job: str) -> str:
         return wire.text(self.server.hget(f"{self.root}:job:{job}", "state"))
@@ -150,9 +149,7 @@ class Bed:
         return [int(line[0]) for line in lines if line[1] == "running"]
 
     def stats(self, tool: str) -> dict[str, int]:
-        return {
-            wire.text(name): int(value) for name, value in self._hash(f"{self.root}:stats:{tool}").items()
-        }
+        return {wire.text(name): int(value) for name, value in self._hash(f"{self.root}:stats:{tool}").items()}
 
     def due(self) -> dict[str, float]:
         """Return the jobs that are to be looked at, with the seconds until then."""
@@ -160,7 +157,7 @@ class Bed:
         return {wire.text(job): score / 1e6 - self.now() for job, score in found}
 
     def now(self) -> float:
-        seconds, micros = cast(tuple[int, int], self.server.time())
+        seconds, micros = self.server.time()
         return seconds + micros / 1e6
 
     def hints(self, queue: str = "default") -> list[str]:
@@ -175,7 +172,7 @@ class Bed:
         for key in keys:
             entry = cast(bytes | None, self.server.rpop(key))
             if entry:
-                return re.findall(rb'"delivery_tag":"([0-9a-f]+)\.', entry)[0].decode()
+                return str(re.findall(rb'"delivery_tag":"([0-9a-f]+)\.', entry)[0].decode())
         return None
 
     def room(self, tool: str) -> list[str]:
@@ -194,7 +191,7 @@ class Bed:
         return [
             key
             for key in self.keys()
-            if cast(int, self.server.ttl(key)) == -1
+            if self.server.ttl(key) == -1
             and not any(pattern.fullmatch(key.removeprefix(self.root)) for pattern in allowed)
             and not self._is_open_job(key)
         ]

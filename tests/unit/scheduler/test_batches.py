@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from salesboost import calls
+from salesboost import calls, wire
 from tests.unit.scheduler.journeys import ERROR
 from tests.unit.scheduler.ledger_bed import Bed
 
@@ -13,12 +15,12 @@ def open_batch(bed: Bed, most: int | str = "") -> int:
     return int(bed.store.call("open_batch", "b1", most))
 
 
-def members(bed: Bed, count: int, tool: str = "free", **fields: object) -> list[str]:
+def members(bed: Bed, count: int, tool: str = "free", **fields: Any) -> list[str]:
     return [bed.accepted(tool, batch="b1", index=n, **fields) for n in range(count)]
 
 
 def counters(bed: Bed) -> dict[str, str]:
-    return {k.decode(): v.decode() for k, v in bed.server.hgetall(f"{bed.root}:batch:b1").items()}
+    return {wire.text(k): wire.text(v) for k, v in bed.server.hgetall(f"{bed.root}:batch:b1").items()}
 
 
 @pytest.mark.parametrize(

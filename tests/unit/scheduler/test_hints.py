@@ -14,7 +14,7 @@ def test_a_hint_is_a_celery_message_that_carries_the_job_and_nothing_else(bed: B
     # Given a submitted call
     job = bed.accepted("free", {"secret": "payload"}, priority=9)
     # When its hint is read as kombu reads it
-    message = orjson.loads(bed.server.lindex(wire.queue_key(bed.namespace, "default"), 0))
+    message = orjson.loads(bed.server.lindex(wire.queue_key(bed.namespace, "default"), 0) or b"")
     # Then it names task and job, and no more of the call
     assert message["headers"]["task"] == "tools.free"
     assert message["headers"]["id"] == job
@@ -40,7 +40,8 @@ def test_hints_are_popped_by_priority_and_then_in_order(bed: Bed) -> None:
 def test_a_long_backlog_is_hinted_once(bed: Bed) -> None:
     # Given 2,000 calls and no worker
     submissions = [
-        wire.Submission(tool="free", payload=b"{}", role="sdr", tenant="default", tool_call_id=f"n{n}") for n in range(2000)
+        wire.Submission(tool="free", payload=b"{}", role="sdr", tenant="default", tool_call_id=f"n{n}")
+        for n in range(2000)
     ]
     bed.store.call_many("submit_job", [submission.arguments() for submission in submissions])
     # When all grace periods have passed several times

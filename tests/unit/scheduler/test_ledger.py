@@ -30,7 +30,11 @@ def test_one_of_many_workers_wins_a_job(bed: Bed) -> None:
     # Given a job, and 16 workers with its hint
     job = bed.accepted()
     claims: list[object] = []
-    workers = [threading.Thread(target=lambda n=n: claims.append(bed.ledger.claim(job, f"host:{n}"))) for n in range(16)]
+
+    def claim(n: int) -> None:
+        claims.append(bed.ledger.claim(job, f"host:{n}"))
+
+    workers = [threading.Thread(target=claim, args=(n,)) for n in range(16)]
     # When they claim it at once
     for worker in workers:
         worker.start()
@@ -340,10 +344,10 @@ def test_a_settled_job_is_kept_for_its_retention(bed: Bed) -> None:
     assert bed.server.ttl(f"{bed.root}:job:{job}") == -1
     # When a job settles, then it goes after that time; one that names its own goes after its own
     bed.ledger.settle(job, bed.run(job).attempt, "succeeded", b"1")
-    assert 3590 < cast(int, bed.server.ttl(f"{bed.root}:job:{job}")) <= 3600
+    assert 3590 < bed.server.ttl(f"{bed.root}:job:{job}") <= 3600
     other = bed.accepted(retention=60.0)
     bed.cancel(other)
-    assert 50 < cast(int, bed.server.ttl(f"{bed.root}:job:{other}")) <= 60
+    assert 50 < bed.server.ttl(f"{bed.root}:job:{other}") <= 60
 
 
 def test_a_job_that_waits_for_a_person_stays(bed: Bed) -> None:
@@ -353,7 +357,7 @@ def test_a_job_that_waits_for_a_person_stays(bed: Bed) -> None:
     bed.ledger.replay(job)
     assert bed.server.ttl(f"{bed.root}:job:{job}") == -1
     bed.ledger.settle(job, bed.run(job).attempt, "failed", ERROR)
-    assert cast(int, bed.server.ttl(f"{bed.root}:job:{job}")) > 0
+    assert bed.server.ttl(f"{bed.root}:job:{job}") > 0
 
 
 def test_the_fleets_bound_on_payloads_is_a_typed_refusal_that_stores_nothing(bed: Bed) -> None:

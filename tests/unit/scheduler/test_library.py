@@ -43,7 +43,7 @@ def test_any_number_of_processes_may_load_it_at_once(server: redis.Redis) -> Non
     def load() -> None:
         try:
             library.load(server)
-        except BaseException as exc:  # noqa: BLE001  # reported by the assertion
+        except BaseException as exc:  # reported by the assertion
             wrong.append(exc)
 
     starters = [threading.Thread(target=load) for _ in range(8)]

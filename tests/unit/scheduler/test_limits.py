@@ -247,7 +247,8 @@ def test_starts_at_the_steady_rate_are_even(bed: Bed) -> None:
     # Given a room of twelve and a limit of six a minute without a burst
     bed.publish("paced", limit="6/minute", burst=1)
     jobs = [bed.accepted("paced") for _ in range(12)]
-    now, starts = 0.0, {}
+    now = 0.0
+    starts: dict[str, float] = {}
     # When time passes in steps of a second, with a pump, and hints are followed at once
     while len(starts) < 12 and now < 200:
         bed.advance()

@@ -27,6 +27,13 @@ from tests.wait import wait_until
 from workers.embedded import EmbeddedServers
 
 
+class Mute(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("speechless")
+
+
 class Text(BaseModel):
     """Any text."""
 
@@ -49,7 +56,8 @@ def make(body: Body, **policy: Any) -> Any:
         """Do what the test says."""
         return body(args, ctx)  # type: ignore[no-any-return]
 
-    return tool(name="free", **{"limit": None, "retries": 2, **policy})(run)
+    fields: dict[str, Any] = {"limit": None, "retries": 2, **policy}
+    return tool(name="free", **fields)(run)
 
 
 def attempts(bed: Bed, body: Body, *, cache: CacheStore | None = None, **policy: Any) -> Attempts:
@@ -73,7 +81,12 @@ def test_what_the_tool_returns_is_settled(bed: Bed) -> None:
 def test_the_context_tells_the_tool_about_its_call(bed: Bed) -> None:
     # Given a call with all there is
     seen: list[ToolContext] = []
-    runner = attempts(bed, lambda args, ctx: seen.append(ctx) or args)
+
+    def look(args: Text, ctx: ToolContext) -> Text:
+        seen.append(ctx)
+        return args
+
+    runner = attempts(bed, look)
     job = bed.accepted("free", role="manager", tenant="acme", tool_call_id="c9", deadline=20.0)
     # When it runs, then its context says so
     runner.perform(job)
@@ -100,6 +113,7 @@ def test_the_context_tells_the_tool_about_its_call(bed: Bed) -> None:
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "failed", "TOOL_FAILED"),
         (ValueError("a lone surrogate \ud800"), "failed", "TOOL_FAILED"),
         (ValueError("\0"), "failed", "TOOL_FAILED"),
+        (Mute(), "failed", "TOOL_FAILED"),
         (ValueError("x" * 1_000_000), "failed", "TOOL_FAILED"),
     ],
 )
@@ -223,7 +237,7 @@ def test_a_result_is_cached_for_the_next_caller(bed: Bed, servers: EmbeddedServe
     # Then the cache has it under the key that clients compute
     payload = wire.canonical({"text": "hello"})
     key = wire.cache_key(bed.namespace, "free", "1", payload, tenant="acme", role="sdr")
-    assert cache.get_many([key]) == [b'{"text":"hello"}']
+    assert cache.get_many([("free", key)]) == [b'{"text":"hello"}']
     cache.close()
 
 
@@ -235,7 +249,7 @@ def test_a_failure_is_not_cached(bed: Bed, servers: EmbeddedServers) -> None:
     cache = CacheStore(servers.cache_url, namespace=bed.namespace)
     attempts(bed, fail, cache=cache, cache_ttl=30).perform(bed.accepted())
     key = wire.cache_key(bed.namespace, "free", "1", wire.canonical({"text": ""}), tenant="default", role="sdr")
-    assert cache.get_many([key]) == [None]
+    assert cache.get_many([("free", key)]) == [None]
     cache.close()
 
 
@@ -264,9 +278,10 @@ def test_an_outcome_is_kept_until_the_server_is_back(own_servers: EmbeddedServer
 
     def outlive(args: Text, ctx: ToolContext) -> Text:
         own_servers.stop()
-        threading.Timer(0.5, own_servers.start).start()
+        later.start()
         return Text(text="kept")
 
+    later = threading.Timer(0.5, own_servers.start)
     runner = attempts(bed, outlive)
     job = bed.accepted()
     # When the server comes back, then the outcome is settled
@@ -274,6 +289,7 @@ def test_an_outcome_is_kept_until_the_server_is_back(own_servers: EmbeddedServer
     assert isinstance(done, tuple)
     assert done[0] == Settled("succeeded")
     assert bed.fields(job)["result"] == '{"text":"kept"}'
+    later.join()
     bed.close()
     store.close()
 
@@ -286,7 +302,12 @@ def test_an_outcome_is_given_up_after_its_patience(
     store = StateStore(own_servers.state_url, namespace="a", timeout=1)
     library.load(store.redis)
     bed = Bed(own_servers.state_url, "a", lease=30)
-    runner = attempts(bed, lambda args, ctx: own_servers.stop() or args)
+
+    def stop_servers(args: Text, ctx: ToolContext) -> Text:
+        own_servers.stop()
+        return args
+
+    runner = attempts(bed, stop_servers)
     job = bed.accepted()
     # When a tool ends meanwhile, then its attempt ends in an error, and its job is found by its lease
     with pytest.raises(CallError, match="did not answer"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -102,7 +103,7 @@ def test_an_attempt_that_ends_in_time_has_no_hard_limit(bed: Bed, heart: Heart) 
         job = bed.accepted()
         run = bed.run(job)
         over: list[int] = []
-        with heart.holding(job, run.attempt, hard_limit=0.004, on_hard_limit=lambda: over.append(1)):
+        with heart.holding(job, run.attempt, hard_limit=0.004, on_hard_limit=partial(over.append, 1)):
             time.sleep(0.002 + (n % 3) / 1000)
         # Then what was not over when they ended never is
         seen = len(over)

@@ -33,7 +33,7 @@ def in_a_thread(function: Callable[[], Any]) -> Any:
     def run() -> None:
         try:
             outcome.append((True, function()))
-        except BaseException as exc:  # noqa: BLE001  # raised again below
+        except BaseException as exc:  # raised again below
             outcome.append((False, exc))
 
     thread = threading.Thread(target=run)
