@@ -2,8 +2,8 @@
 
 Celery's own soft shutdown (REMAP_SIGTERM, `worker_soft_shutdown_timeout`) sleeps its whole time-out inside the signal
 handler, whatever ends meanwhile, and then raises SystemExit in the tools, which cannot be told from a crash (celery
-5.7.0, `on_cold_shutdown`). Here every stop is Celery's warm shutdown, in which the pool drains and time limits are kept,
-with an end: SIGTERM, SIGINT, ``celery control shutdown``, and an error of the worker itself. SIGQUIT, or a second
+5.7.0, `on_cold_shutdown`). Here every stop is Celery's warm shutdown, in which the pool drains and time limits are
+kept, with an end: SIGTERM, SIGINT, ``celery control shutdown``, and an error of the worker itself. SIGQUIT, or a second
 SIGINT, gives back at once.
 """
 
