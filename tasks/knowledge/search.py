@@ -107,7 +107,7 @@ def _mode(
     if mode is not None:
         raise InputFault(
             f"mode must be lexical for knowledge base {kb}, got {mode!r}: it has no embeddings; "
-            f"install the dependency group dense and add the documents again"
+            f"install {', '.join(embedder.PACKAGES)} and add the documents again"
         )
     return "lexical", None
 

@@ -190,7 +190,7 @@ def main() -> None:
             table.add_row(mode, *cells)
         Console(width=110).print(table)
     if model is None:
-        print("dense and hybrid are not measured: the dependency group dense is not installed")
+        print("dense and hybrid are not measured: the optional packages are not installed")
 
 
 if __name__ == "__main__":

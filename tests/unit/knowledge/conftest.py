@@ -43,5 +43,5 @@ def write(documents: Path) -> Write:
 
 @pytest.fixture(autouse=True)
 def _without_the_optional_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the tests the same whether the dependency group dense is installed or not."""
+    """Make the tests the same whether the optional packages are installed or not."""
     monkeypatch.setattr(embedder, "installed", lambda: None)

@@ -17,7 +17,7 @@ from tasks.knowledge.minilm import MiniLM
 from tasks.knowledge.search import search
 from tests.unit.knowledge.conftest import Write
 
-np: Any = pytest.importorskip("numpy", reason="the dependency group dense is not installed")
+np: Any = pytest.importorskip("numpy", reason="the optional packages are not installed")
 
 MEANINGS = ["money price cost budget", "time days delivery soon", "cold freezer temperature ice", "phone call sms"]
 
@@ -148,7 +148,7 @@ def test_a_vector_survives_being_stored() -> None:
 
 def test_the_installed_model_knows_what_belongs_together() -> None:
     for package in embedder.PACKAGES:
-        pytest.importorskip(package, reason="the dependency group dense is not installed")
+        pytest.importorskip(package, reason="the optional packages are not installed")
     model = MiniLM()
     texts = ["How much does it cost?", "The price is 79 dollars.", "Penguins live on the ice."]
 

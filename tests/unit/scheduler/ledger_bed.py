@@ -154,7 +154,8 @@ class Bed:
     def due(self) -> dict[str, float]:
         """Return the jobs that are to be looked at, with the seconds until then."""
         found = cast(list[tuple[bytes, float]], self.server.zrange(f"{self.root}:due", 0, -1, withscores=True))
-        return {wire.text(job): score / 1e6 - self.now() for job, score in found}
+        now = self.now()
+        return {wire.text(job): score / 1e6 - now for job, score in found}
 
     def now(self) -> float:
         seconds, micros = self.server.time()
