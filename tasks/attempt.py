@@ -101,13 +101,11 @@ class Attempts:
         def spent() -> float:
             return time.monotonic() - started
 
-        try:
-            args = tool.input_model.model_validate_json(run.payload)
-        except ValidationError as exc:
-            return self._fail(run, registered, faults.invalid_input(exc, tool.name), spent())
         context = AttemptContext(self._ledger, run, held, started + budget)
         try:
-            body = self._call(registered, args, context, budget).model_dump_json().encode()
+            body = self._call(registered, run.payload, context, budget).model_dump_json().encode()
+        except _Misfit as exc:
+            return self._fail(run, registered, faults.invalid_input(exc.error, tool.name), spent())
         except MemoryError:
             return self._crash(run, "MemoryError")
         except Exception as exc:
@@ -131,9 +129,13 @@ class Attempts:
             return self._crash(run, type(exc).__name__)
         return self._succeed(run, registered, body, spent())
 
-    def _call(self, registered: Registered, args: BaseModel, context: AttemptContext, budget: float) -> BaseModel:
+    def _call(self, registered: Registered, payload: bytes, context: AttemptContext, budget: float) -> BaseModel:
         tool = registered.tool
         function: Callable[..., Any] = tool.function
+        try:
+            args = tool.input_model.model_validate_json(payload)
+        except ValidationError as exc:
+            raise _Misfit(exc) from exc
         run = time_limits.run_async if tool.is_async else time_limits.run_sync
         value = run(lambda: function(args, context), budget)
         if not isinstance(value, tool.output_model):
@@ -243,6 +245,14 @@ _EXPECTED = frozenset(
         "SoftTimeLimit",
     }
 )
+
+
+class _Misfit(Exception):
+    """Raised for a payload that does not fit the input model; a ValidationError of the tool's own is another thing."""
+
+    def __init__(self, error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def worker_name(pid: int) -> str:

@@ -77,11 +77,14 @@ def up(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Attempts at a time in each.")] = 2,
     pool: Annotated[PoolName, typer.Option(help="Processes or threads.")] = PoolName.PREFORK,
     tools: Tools = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
 ) -> None:
     """Run the whole stack in this terminal: servers, workers, beat. Ctrl-C stops all of it."""
     from workers.stack import run_up
 
-    sys.exit(run_up(workers=workers, concurrency=concurrency, pool=pool.value, tool_modules=tools or ()))
+    sys.exit(
+        run_up(workers=workers, concurrency=concurrency, pool=pool.value, tool_modules=tools or (), as_json=as_json)
+    )
 
 
 @cli.command(

@@ -72,6 +72,7 @@ def create_app(settings: Settings) -> Celery:
         worker_soft_shutdown_timeout=0,  # see workers.soft_stop
         worker_detect_quorum_queues=False,
         worker_lost_wait=LOST_WAIT,
+        worker_proc_alive_timeout=30.0,  # a child of a busy machine may need more than the default of 4 s
         worker_consumer="workers.receiving:ToolConsumer",
         enable_utc=True,
         timezone="UTC",

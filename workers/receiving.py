@@ -180,8 +180,9 @@ class ToolConsumer(Consumer):
         message.ack()
 
 
-_ENDS = (WorkerLostError, Terminated, TimeLimitExceeded, SystemExit, KeyboardInterrupt)
-"""How billiard says that an attempt ended with its child, or with the hard limit that ended both."""
+_ENDS = (WorkerLostError, Terminated, TimeLimitExceeded, SystemExit, KeyboardInterrupt, MemoryError)
+"""How billiard says that an attempt ended with its child, or with the hard limit that ended both. Of the last three,
+Celery would end the worker's main process too."""
 
 
 class ToolRequest(Request):
@@ -195,6 +196,12 @@ class ToolRequest(Request):
     def on_timeout(self, soft: bool, timeout: float) -> None:
         if not soft:
             self._end("hard time limit")
+
+    def on_success(self, failed__retval__runtime: tuple[bool, Any, float], **options: Any) -> Any:
+        failed, value, _ = failed__retval__runtime
+        if failed:
+            return self.on_failure(value, return_ok=True)
+        return super().on_success(failed__retval__runtime, **options)
 
     def on_failure(self, exc_info: ExceptionInfo, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         cause = getattr(exc_info.exception, "exc", exc_info.exception)

@@ -5,6 +5,7 @@ Used by `salesboost up`, by `make demo` and by the tests.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -179,8 +180,11 @@ def _registered(store: StateStore, namespace: str) -> set[int]:
     return {int(facts["pid"]) for facts in fleet.workers(store.redis, namespace).values()}
 
 
-def run_up(*, workers: int, concurrency: int, pool: str, tool_modules: Sequence[str]) -> int:
-    """Run a stack in this terminal until Ctrl-C or SIGTERM; return the exit code."""
+def run_up(*, workers: int, concurrency: int, pool: str, tool_modules: Sequence[str], as_json: bool = False) -> int:
+    """Run a stack in this terminal until Ctrl-C or SIGTERM; return the exit code.
+
+    With *as_json* one line on stdout says where the servers are, when the workers are ready.
+    """
     console = Console(stderr=True, soft_wrap=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -192,6 +196,10 @@ def run_up(*, workers: int, concurrency: int, pool: str, tool_modules: Sequence[
                 f"state  {stack.state_url}\ncache  {stack.cache_url or 'none'}\nlogs   {stack.logs}",
                 markup=False,
             )
+            if as_json:
+                ready = {"state": stack.state_url, "cache": stack.cache_url or None, "logs": str(stack.logs)}
+                sys.stdout.write(json.dumps({**ready, "workers": workers}) + "\n")
+                sys.stdout.flush()
             console.print(f"{workers} workers are ready. Try `salesboost tools` in another terminal; Ctrl-C stops all.")
             while not stop.wait(RESTART_AFTER):
                 for name in stack.watch():

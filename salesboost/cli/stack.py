@@ -34,6 +34,7 @@ def up(
     tools: Annotated[
         list[str] | None, typer.Option("--tools", metavar="MODULE", help="A further module with tools. Repeatable.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when it is ready.")] = False,
 ) -> int:
     """Run the whole stack in this terminal: servers, workers, beat. Ctrl-C stops all of it, with exit code 0.
 
@@ -45,6 +46,8 @@ def up(
     arguments = ["--workers", str(workers), "--concurrency", str(concurrency), "--pool", pool]
     for module in tools or ():
         arguments += ["--tools", module]
+    if as_json:
+        arguments.append("--json")
     return _become(context, "up", *arguments)
 
 

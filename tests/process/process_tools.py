@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from salesboost import ToolContext, tool
 from salesboost.faults import (
@@ -180,6 +180,24 @@ async def hang_async(args: Task, ctx: ToolContext) -> Reply:
         except asyncio.CancelledError:
             if args.how != "swallow":
                 raise
+
+
+class Greedy(BaseModel):
+    """Takes all memory when it is read."""
+
+    how: str = ""
+
+    @field_validator("how")
+    @classmethod
+    def take_all(cls, value: str) -> str:
+        """Raise what ends Celery's workers, outside of the tool."""
+        raise MemoryError
+
+
+@tool(name="greedy", limit=None, retries=0)
+def greedy(args: Greedy, ctx: ToolContext) -> Reply:
+    """Never run."""
+    raise AssertionError("the input cannot be read")
 
 
 def _segfault() -> None:

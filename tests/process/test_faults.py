@@ -184,6 +184,22 @@ def test_a_frozen_workers_job_is_rescued_and_its_late_outcome_refused(
         assert all(r.ok for r in settle_all([fleet.submit("note", log=str(log)) for _ in range(6)], fleet))
 
 
+def test_hints_that_a_frozen_worker_swallows_are_pushed_again(
+    servers: EmbeddedServers, tmp_path: Path, log: Path
+) -> None:
+    # Given two idle workers that both wait for a hint, of which one freezes in doing so
+    with a_fleet(servers, tmp_path, workers=2) as fleet:
+        everyone = fleet.freeze("worker-2")
+        try:
+            # When calls come, then all of them run, though the server hands some hints to the frozen one
+            handles = [fleet.submit("note", log=str(log)) for _ in range(12)]
+            assert all(result.ok for result in settle_all(handles, fleet, timeout=40))
+        finally:
+            for process in everyone:
+                process.send_signal(signal.SIGCONT)
+        assert executions(log).total() == 12
+
+
 @POOLS
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.timeout(180)

@@ -180,6 +180,14 @@ def test_an_exception_that_would_end_a_process_ends_the_attempt_alone(fleet: Fle
     assert {pid for _, _, pid in lines(log)} <= {before[0], *before[1]}
 
 
+def test_memory_that_ends_before_the_tool_begins_ends_the_attempt_alone(fleet: Fleet) -> None:
+    # Given an input that takes all memory when it is read
+    before = fleet.pid(), sorted(fleet.children())
+    # When a call brings it, then it is dead after three chances, and the processes are as they were
+    assert call(fleet, "greedy", how="all").audit.status == "dead"
+    assert (fleet.pid(), sorted(fleet.children())) == before
+
+
 @pytest.mark.parametrize("how", ["_exit", "segv", "kill"])
 def test_a_tool_that_takes_its_process_down_is_tried_again_and_then_dead(processes: Fleet, log: Path, how: str) -> None:
     # Given a tool that ends its process, once

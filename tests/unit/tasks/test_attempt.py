@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from config.settings import Settings
 from salesboost import ToolContext, tool, wire
@@ -44,6 +44,18 @@ class Blob(BaseModel):
     """Bytes, which JSON may not be able to hold."""
 
     data: bytes = b""
+
+
+class Buggy(BaseModel):
+    """A model whose validator has a bug."""
+
+    text: str = ""
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def look(cls, value: str) -> str:
+        """Fail otherwise than by what pydantic takes for a wrong value."""
+        return {"known": value}[value]
 
 
 Body = Callable[[Text, ToolContext], Any]
@@ -161,6 +173,33 @@ def test_a_result_that_is_no_json_is_a_typed_failure(bed: Bed) -> None:
     done = runner.perform(job)
     assert isinstance(done, tuple)
     assert done[0] == Settled("failed")
+    assert '"code":"TOOL_FAILED"' in bed.fields(job)["error"]
+
+
+def test_an_input_model_that_fails_otherwise_than_by_validation_is_a_typed_failure(bed: Bed) -> None:
+    # Given an input model whose validator has a bug
+    @tool(name="free", limit=None)
+    def buggy(args: Buggy, ctx: ToolContext) -> Text:
+        """Do nothing."""
+        return Text()
+
+    settings = Settings(namespace=bed.namespace)
+    runner = Attempts(Registry([buggy], settings), bed.ledger, None, settings)
+    # When it meets a payload it did not expect, then the call fails, and is not tried until it is dead
+    done = runner.perform(bed.accepted("free", {"text": "unknown"}))
+    assert isinstance(done, tuple)
+    assert done[0] == Settled("failed")
+
+
+def test_a_validation_error_of_the_tools_own_is_no_fault_of_the_caller(bed: Bed) -> None:
+    # Given a tool that reads what its provider sent, which is wrong
+    def read(args: Text, ctx: ToolContext) -> Text:
+        return Text.model_validate({"text": 5})
+
+    runner = attempts(bed, read)
+    job = bed.accepted()
+    # When it runs, then the tool has failed, not the caller
+    runner.perform(job)
     assert '"code":"TOOL_FAILED"' in bed.fields(job)["error"]
 
 
