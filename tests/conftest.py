@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from config.settings import Settings
 from workers.embedded import EmbeddedServers
 from workers.stack import Stack
+
+# Under nohup the hang-up signal is ignored, and every process that the tests start would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 LEASE = 1.5
 """Seconds; a running attempt learns of its cancelling within a third of it."""
